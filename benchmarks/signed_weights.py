@@ -1,0 +1,165 @@
+"""Negative-weight policies against an unsigned oracle: toys A, B and random flips.
+
+Prints one markdown table a toy. Recovery is (AUC - AUC of "drop") / (AUC of the oracle - AUC of
+"drop"), the oracle being an unsigned sample of the same raw size; an unsigned sample of the same
+effective size is listed too, since no policy can beat the information in the weights by much.
+
+    python benchmarks/signed_weights.py [--seeds 3] [--scale 1.0]
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+
+from skhep_ml.ensemble import BDTClassifier
+from skhep_ml.exceptions import WeightWarning
+from skhep_ml.metrics import roc_auc_score
+
+
+def gauss(rng, n, mean, var, dim):
+    return rng.normal(mean, np.sqrt(var), size=(n, dim))
+
+
+def density(x, mean, var):
+    dim = x.shape[1]
+    return np.exp(-((x - mean) ** 2).sum(1) / (2 * var)) / (2 * np.pi * var) ** (dim / 2)
+
+
+class SignedToy:
+    """A class with density ((1-f) N(m, v) - f N(m2, v2)) / (1-2f) against a plain gaussian one."""
+
+    def __init__(self, dim, fraction, positive, negative, other, signed_is_signal):
+        self.dim, self.fraction, self.other = dim, fraction, other
+        self.positive, self.negative, self.signed_is_signal = positive, negative, signed_is_signal
+
+    def ratio(self, x):
+        """Density of the signed class over that of its positive part."""
+        f = self.fraction
+        return (1 - f - f * density(x, *self.negative) / density(x, *self.positive)) / (1 - 2 * f)
+
+    def signed(self, rng, n):
+        negative = rng.random(n) < self.fraction
+        x = np.where(
+            negative[:, None],
+            gauss(rng, n, *self.negative, self.dim),
+            gauss(rng, n, *self.positive, self.dim),
+        )
+        return x, np.where(negative, -1.0, 1.0)
+
+    def unsigned(self, rng, n):
+        parts, have, bound = [], 0, (1 - self.fraction) / (1 - 2 * self.fraction)
+        while have < n:
+            x = gauss(rng, 2 * n, *self.positive, self.dim)
+            x = x[rng.random(len(x)) * bound < self.ratio(x)]
+            parts.append(x)
+            have += len(x)
+        return np.concatenate(parts)[:n]
+
+    def sample(self, rng, n, kind):
+        """Features, labels and weights; the signed class has sum of weights n."""
+        if kind == "signed":
+            first, w = self.signed(rng, n)
+            w = w / (1 - 2 * self.fraction)
+        else:
+            size = n if kind == "oracle" else int(n * (1 - 2 * self.fraction) ** 2)
+            first = self.unsigned(rng, size)
+            w = np.full(size, n / size)
+        second = gauss(rng, n, *self.other, self.dim)
+        y = np.r_[np.full(len(first), self.signed_is_signal), np.full(n, 1 - self.signed_is_signal)]
+        return np.vstack([first, second]).astype(np.float32), y, np.r_[w, np.ones(n)]
+
+    def posterior(self, x):
+        p = density(x, *self.positive) * self.ratio(x)
+        return p / (p + density(x, *self.other))
+
+
+TOYS = {
+    "A": (SignedToy(4, 0.2, (0.4, 1.0), (0.4, 0.5), (0.0, 1.2), 1), 200_000, 5),
+    "B": (SignedToy(6, 1 / 3, (0.0, 1.0), (0.1, 0.85), (0.45, 0.9), 0), 300_000, 4),
+}
+
+
+def run_toy(name, seeds, scale, policies):
+    toy, n, depth = TOYS[name]
+    n = int(n * scale)
+    rows = {}
+    for seed in range(seeds):
+        rng = np.random.default_rng(100 + seed)
+        x_test, y_test, w_test = toy.sample(rng, 200_000, "oracle")
+        truth = toy.posterior(x_test)
+        if toy.signed_is_signal == 0:
+            truth = 1 - truth
+        rows.setdefault("optimal", []).append((roc_auc_score(y_test, truth), 0, 0))
+        samples = {k: toy.sample(rng, n, k) for k in ("signed", "oracle", "effective")}
+        for label in (*policies, "oracle", "effective"):
+            x, y, w = samples[label if label in samples else "signed"]
+            model = BDTClassifier(
+                max_depth=depth,
+                negative_weights=label if label in policies else "raise",
+                random_state=seed,
+                device="cpu",
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", WeightWarning)
+                model.fit(x, y, sample_weight=w)
+            p = model.predict_proba(x_test)[:, 1].astype(float)
+            entry = roc_auc_score(y_test, p), np.sqrt(np.mean((p - truth) ** 2)), abs(p - truth).max()
+            rows.setdefault(label, []).append(entry)
+    mean = {k: np.mean(v, axis=0) for k, v in rows.items()}
+    print(f"\nToy {name}, {n} raw events a class, {seeds} seeds, 200 trees of depth {depth}\n")
+    print("| training | AUC | rms(p - p_true) | max deviation | recovery mean | by seed |")
+    print("|---|---|---|---|---|---|")
+    for label, value in mean.items():
+        drop, oracle = (np.array(rows[k])[:, 0] for k in ("drop", "oracle"))
+        recovery = (np.array(rows[label])[:, 0] - drop) / (oracle - drop)
+        by_seed = ", ".join(f"{r:.3f}" for r in recovery)
+        print(
+            f"| {label} | {value[0]:.4f} | {value[1]:.3f} | {value[2]:.2f} "
+            f"| {recovery.mean():.3f} | {by_seed} |"
+        )
+
+
+def run_flips(seeds, n=1000):
+    rows = {}
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        draw = lambda size: (  # noqa: E731
+            np.vstack([gauss(rng, size, 0.0, 1.0, 6), gauss(rng, size, 0.3, 1.0, 6)]),  # noqa: B023
+            np.repeat([0, 1], size),
+        )
+        x, y = draw(n)
+        x_test, y_test = draw(50_000)
+        sign = np.where(rng.random(2 * n) < 0.3, -1.0, 1.0)
+        x_eff, y_eff = draw(int(n * 0.16))
+        fits = {"unsigned": (x, y, np.ones(2 * n), "raise")}
+        fits |= {p: (x, y, sign, p) for p in ("refine", "keep", "drop")}
+        fits["effective"] = (x_eff, y_eff, np.ones(len(y_eff)), "raise")
+        for label, (xx, yy, ww, policy) in fits.items():
+            model = BDTClassifier(
+                n_estimators=150, max_depth=4, negative_weights=policy, random_state=seed, device="cpu"
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", WeightWarning)
+                model.fit(xx, yy, sample_weight=ww)
+            rows.setdefault(label, []).append(roc_auc_score(y_test, model.predict_proba(x_test)[:, 1]))
+    print(f"\nRandom flips, 30% negative, {n} events a class, {seeds} seeds\n")
+    print("| training | AUC | AUC lost to the unsigned fit, mean | worst |")
+    print("|---|---|---|---|")
+    for label, values in rows.items():
+        lost = np.array(rows["unsigned"]) - values
+        print(f"| {label} | {np.mean(values):.4f} | {lost.mean():.4f} | {lost.max():.4f} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full sample sizes")
+    parser.add_argument("--toys", default="A,B,flips")
+    parser.add_argument("--policies", default="refine,keep,drop,abs")
+    args = parser.parse_args()
+    for toy_name in args.toys.split(","):
+        if toy_name == "flips":
+            run_flips(max(args.seeds, 5))
+        else:
+            run_toy(toy_name, args.seeds, args.scale, args.policies.split(","))
