@@ -1,0 +1,39 @@
+"""Files that appear whole or not at all, and folders checked before work starts."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file under a temporary name beside its place, then rename it.
+
+    A reader sees the old content or the new one, never a part.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder where there is none and check that files can be written to it.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, or not be written to; the message is for users.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        msg = f"cannot write to the output directory {str(folder)!r} ({reason}): choose another"
+        raise OSError(msg) from error
+    return folder
