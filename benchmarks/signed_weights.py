@@ -27,33 +27,42 @@ def density(x, mean, var):
 
 
 class SignedToy:
-    """A class with density ((1-f) N(m, v) - f N(m2, v2)) / (1-2f) against a plain gaussian one."""
+    """A class of density (sum_k a_k N_k - f N_minus) / (1 - 2f) against a gaussian one.
 
-    def __init__(self, dim, fraction, positive, negative, other, signed_is_signal):
-        self.dim, self.fraction, self.other = dim, fraction, other
-        self.positive, self.negative, self.signed_is_signal = positive, negative, signed_is_signal
+    ``positive`` lists (a_k, mean, variance) with sum a_k = 1 - f; events of N_minus have w < 0.
+    """
 
-    def ratio(self, x):
-        """Density of the signed class over that of its positive part."""
-        f = self.fraction
-        return (1 - f - f * density(x, *self.negative) / density(x, *self.positive)) / (1 - 2 * f)
+    def __init__(self, dim, positive, negative, other, signed_is_signal):
+        self.dim, self.positive, self.negative, self.other = dim, positive, negative, other
+        self.fraction = 1 - sum(a for a, _, _ in positive)
+        self.signed_is_signal = signed_is_signal
+
+    def positive_density(self, x):
+        return sum(a * density(x, mean, var) for a, mean, var in self.positive)
+
+    def signed_density(self, x):
+        net = self.positive_density(x) - self.fraction * density(x, *self.negative)
+        return net / (1 - 2 * self.fraction)
+
+    def positive_events(self, rng, n):
+        share = np.array([a for a, _, _ in self.positive])
+        which = rng.choice(len(share), n, p=share / share.sum())
+        _, mean, var = np.array(self.positive).T
+        return rng.normal(mean[which, None], np.sqrt(var[which, None]), size=(n, self.dim))
 
     def signed(self, rng, n):
         negative = rng.random(n) < self.fraction
-        x = np.where(
-            negative[:, None],
-            gauss(rng, n, *self.negative, self.dim),
-            gauss(rng, n, *self.positive, self.dim),
-        )
+        hole = gauss(rng, n, *self.negative, self.dim)
+        x = np.where(negative[:, None], hole, self.positive_events(rng, n))
         return x, np.where(negative, -1.0, 1.0)
 
     def unsigned(self, rng, n):
-        parts, have, bound = [], 0, (1 - self.fraction) / (1 - 2 * self.fraction)
+        parts, have = [], 0
         while have < n:
-            x = gauss(rng, 2 * n, *self.positive, self.dim)
-            x = x[rng.random(len(x)) * bound < self.ratio(x)]
-            parts.append(x)
-            have += len(x)
+            x = self.positive_events(rng, 2 * n)
+            keep = (1 - 2 * self.fraction) * self.signed_density(x) / self.positive_density(x)
+            parts.append(x[rng.random(len(x)) < keep])
+            have += len(parts[-1])
         return np.concatenate(parts)[:n]
 
     def sample(self, rng, n, kind):
@@ -70,13 +79,19 @@ class SignedToy:
         return np.vstack([first, second]).astype(np.float32), y, np.r_[w, np.ones(n)]
 
     def posterior(self, x):
-        p = density(x, *self.positive) * self.ratio(x)
+        p = self.signed_density(x)
         return p / (p + density(x, *self.other))
 
 
 TOYS = {
-    "A": (SignedToy(4, 0.2, (0.4, 1.0), (0.4, 0.5), (0.0, 1.2), 1), 200_000, 5),
-    "B": (SignedToy(6, 1 / 3, (0.0, 1.0), (0.1, 0.85), (0.45, 0.9), 0), 300_000, 4),
+    # signal (0.8 N(0.4, 1) - 0.2 N(0.4, 0.5)) / 0.6, background N(0, 1.2), 4 dimensions
+    "A": (SignedToy(4, [(0.8, 0.4, 1.0)], (0.4, 0.5), (0.0, 1.2), 1), 200_000, 5),
+    # background: 1/3 of its events negative, almost cancelling a component that resembles signal
+    "B": (
+        SignedToy(6, [(0.3, 0.0, 1.0), (1.1 / 3, 0.5, 0.8)], (0.5, 0.8), (0.45, 0.9), 0),
+        300_000,
+        4,
+    ),
 }
 
 
@@ -104,7 +119,11 @@ def run_toy(name, seeds, scale, policies):
                 warnings.simplefilter("ignore", WeightWarning)
                 model.fit(x, y, sample_weight=w)
             p = model.predict_proba(x_test)[:, 1].astype(float)
-            entry = roc_auc_score(y_test, p), np.sqrt(np.mean((p - truth) ** 2)), abs(p - truth).max()
+            entry = (
+                roc_auc_score(y_test, p),
+                np.sqrt(np.mean((p - truth) ** 2)),
+                abs(p - truth).max(),
+            )
             rows.setdefault(label, []).append(entry)
     mean = {k: np.mean(v, axis=0) for k, v in rows.items()}
     print(f"\nToy {name}, {n} raw events a class, {seeds} seeds, 200 trees of depth {depth}\n")
@@ -137,12 +156,18 @@ def run_flips(seeds, n=1000):
         fits["effective"] = (x_eff, y_eff, np.ones(len(y_eff)), "raise")
         for label, (xx, yy, ww, policy) in fits.items():
             model = BDTClassifier(
-                n_estimators=150, max_depth=4, negative_weights=policy, random_state=seed, device="cpu"
+                n_estimators=150,
+                max_depth=4,
+                negative_weights=policy,
+                random_state=seed,
+                device="cpu",
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", WeightWarning)
                 model.fit(xx, yy, sample_weight=ww)
-            rows.setdefault(label, []).append(roc_auc_score(y_test, model.predict_proba(x_test)[:, 1]))
+            rows.setdefault(label, []).append(
+                roc_auc_score(y_test, model.predict_proba(x_test)[:, 1])
+            )
     print(f"\nRandom flips, 30% negative, {n} events a class, {seeds} seeds\n")
     print("| training | AUC | AUC lost to the unsigned fit, mean | worst |")
     print("|---|---|---|---|")
@@ -154,7 +179,9 @@ def run_flips(seeds, n=1000):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full sample sizes")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="fraction of the full sample sizes"
+    )
     parser.add_argument("--toys", default="A,B,flips")
     parser.add_argument("--policies", default="refine,keep,drop,abs")
     args = parser.parse_args()

@@ -60,12 +60,25 @@ def refine_weights(
             )
         if _significantly_better(model, g, positive, size):
             g = model
-        refined = size * np.clip(2 * g - 1, 0, None)
-        total = refined.sum()
-        if total <= 0:  # nothing but noise around a small positive sum: spread it evenly
-            refined, total = size, size.sum()
-        out[rows] = refined * (w.sum() / total)
+        out[rows] = size * _project(2 * g - 1, size, w.sum())
     return out
+
+
+def _project(
+    ratio: NDArray[np.float64], size: NDArray[np.float64], total: float
+) -> NDArray[np.float64]:
+    """Nearest non-negative ratio whose weighted sum is ``total``: max(ratio - shift, 0).
+
+    This is the projection in the norm sum(size * ratio^2). Scaling after clipping would instead
+    take from regions that are surely positive what noise adds in those around zero.
+    """
+    order = np.argsort(-ratio)
+    mass = np.cumsum(size[order])
+    excess = np.cumsum((size * ratio)[order]) - total
+    # the largest set whose members all stay positive after the common shift
+    inside = np.flatnonzero(ratio[order] * mass >= excess)
+    last = inside[-1]
+    return np.maximum(ratio - excess[last] / mass[last], 0.0)
 
 
 def _significantly_better(

@@ -57,6 +57,14 @@ def test_bins_without_positive_sum_are_left_out(legend_texts):
     ]
 
 
+def test_shares_beyond_one_are_shown():
+    display = CalibrationDisplay.from_predictions(
+        [0, 1, 1], [0.2, 0.3, 0.9], sample_weight=[-1.0, 3.0, 1.0], n_bins=2
+    )
+    assert display.prob_true.tolist() == [1.5, 1.0]
+    np.testing.assert_allclose(display.ax_.get_ylim(), (-0.02, 1.52))
+
+
 def test_several_models_share_axes(sample):
     first = CalibrationDisplay.from_predictions(sample.y, sample.score, name="A")
     CalibrationDisplay.from_predictions(sample.y, 1 - sample.score, name="B", ax=first.ax_)

@@ -60,6 +60,14 @@ def test_several_models_share_axes(sample, legend_texts, kind):
     assert len(first.ax_.lines) == 3
 
 
+def test_axes_stay_wide_enough_for_the_first_model(sample):
+    first = RocDisplay.from_predictions(sample.y, sample.score, sample_weight=sample.weight)
+    low, high = first.ax_.get_ylim()
+    assert low < 0
+    RocDisplay.from_predictions(sample.y, sample.score, ax=first.ax_)
+    assert first.ax_.get_ylim() == (low, high)
+
+
 @pytest.mark.parametrize("kind", [RocDisplay, RejectionDisplay])
 def test_plot_again_elsewhere(sample, legend_texts, kind):
     display = kind.from_predictions(sample.y, sample.score, name="A", color="green")

@@ -83,6 +83,29 @@ def test_only_signals_and_nothing_positive_can_be_drawn(legend_texts):
     assert display.total.tolist() == [0.0, 0.0]
     negative = ScoreDisplay.from_predictions([0.1], ["Z"], sample_weight=[-1.0], bins=2)
     assert "Sum ≤ 0" in legend_texts(negative.ax_)
+    signal = ScoreDisplay.from_predictions(
+        [0.1, 0.9, 0.9],
+        ["H", "H", "Z"],
+        sample_weight=[-1.0, 1.0, 1.0],
+        signal="H",
+        bins=2,
+        alpha=0.5,
+    )
+    assert legend_texts(signal.ax_)[-1] == "H ≤ 0"
+    assert signal.ax_.patches[0].get_alpha() == 0.5
+
+
+def test_band_shows_what_may_be_above_zero():
+    display = ScoreDisplay.from_predictions(
+        [0.1, 0.2, 0.9], ["Z", "Z", "Z"], sample_weight=[2.0, -3.0, -1.0], bins=[0.0, 0.5, 1.0]
+    )
+    low, high = display.ax_.get_ylim()
+    reach = -1.0 + np.sqrt(13.0)
+    assert 0 < low < reach < high
+    band = display.ax_.patches[2].get_data()
+    np.testing.assert_allclose(band.values[0], reach)
+    # the second bin reaches 0 at most: an empty band
+    assert band.values[1] == band.baseline[1] == low
 
 
 def test_bad_input_is_refused():
