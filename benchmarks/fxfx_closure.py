@@ -85,7 +85,12 @@ def run(path, policies=("refine", "keep", "drop", "abs"), n_splits=5):
     results = {}
     for policy in policies:
         bdt = BDTClassifier(
-            n_estimators=60, max_depth=3, negative_weights=policy, random_state=0, device="cpu"
+            n_estimators=60,
+            max_depth=3,
+            negative_weights=policy,
+            random_state=0,
+            n_jobs=1,
+            device="cpu",
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", WeightWarning)

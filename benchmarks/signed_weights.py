@@ -23,7 +23,9 @@ def gauss(rng, n, mean, var, dim):
 
 def density(x, mean, var):
     dim = x.shape[1]
-    return np.exp(-((x - mean) ** 2).sum(1) / (2 * var)) / (2 * np.pi * var) ** (dim / 2)
+    return np.exp(-((x - np.asarray(mean)) ** 2).sum(1) / (2 * var)) / (2 * np.pi * var) ** (
+        dim / 2
+    )
 
 
 class SignedToy:
@@ -47,8 +49,9 @@ class SignedToy:
     def positive_events(self, rng, n):
         share = np.array([a for a, _, _ in self.positive])
         which = rng.choice(len(share), n, p=share / share.sum())
-        _, mean, var = np.array(self.positive).T
-        return rng.normal(mean[which, None], np.sqrt(var[which, None]), size=(n, self.dim))
+        mean = np.array([np.broadcast_to(m, self.dim) for _, m, _ in self.positive])
+        var = np.array([v for _, _, v in self.positive])
+        return rng.normal(mean[which], np.sqrt(var[which, None]), size=(n, self.dim))
 
     def signed(self, rng, n):
         negative = rng.random(n) < self.fraction
@@ -83,12 +86,13 @@ class SignedToy:
         return p / (p + density(x, *self.other))
 
 
+SIDE = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 TOYS = {
     # signal (0.8 N(0.4, 1) - 0.2 N(0.4, 0.5)) / 0.6, background N(0, 1.2), 4 dimensions
     "A": (SignedToy(4, [(0.8, 0.4, 1.0)], (0.4, 0.5), (0.0, 1.2), 1), 200_000, 5),
-    # background: 1/3 of its events negative, almost cancelling a component that resembles signal
+    # background: 1/3 of its events negative, almost cancelling a component beside the signal
     "B": (
-        SignedToy(6, [(0.3, 0.0, 1.0), (1.1 / 3, 0.5, 0.8)], (0.5, 0.8), (0.45, 0.9), 0),
+        SignedToy(6, [(0.3, 0.0, 1.0), (1.1 / 3, SIDE, 0.5)], (SIDE, 0.5), (0.57, 0.9), 0),
         300_000,
         4,
     ),
@@ -101,7 +105,7 @@ def run_toy(name, seeds, scale, policies):
     rows = {}
     for seed in range(seeds):
         rng = np.random.default_rng(100 + seed)
-        x_test, y_test, w_test = toy.sample(rng, 200_000, "oracle")
+        x_test, y_test, _ = toy.sample(rng, 200_000, "oracle")
         truth = toy.posterior(x_test)
         if toy.signed_is_signal == 0:
             truth = 1 - truth

@@ -1,6 +1,7 @@
 """The command ``skhep-ml``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="fits in parallel, -1 for all cores (default: %(default)s, each with several threads)",
+        help="fits in parallel, of two threads each; -1 for all cores (default: %(default)s)",
     )
     return parser
 
@@ -80,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    # OpenMP reads it when it is loaded: threads that wait must not spin, which on a machine that
+    # also does other work makes boosting several times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from skhep_ml._demo import run_demo, table
 
     results = run_demo(options.out, options.n_jobs, stream=sys.stderr)

@@ -190,8 +190,8 @@ class _BDT(BaseEstimator):
         train = None if prepared is None else prepared.train
         objective = None
         if prepared is not None and prepared.signed:
-            objective, params["base_score"] = self._signed_training(target, train)
-            params["min_child_weight"] = self._signed_leaf_floor(train)
+            objective, params["base_score"], curvature = self._signed_training(target, train)
+            params["min_child_weight"] = self._signed_leaf_floor(train, curvature)
             train = None
         factor = np.ones(1) if prepared is None else prepared.class_factor
         held_out_sets = [
@@ -220,18 +220,23 @@ class _BDT(BaseEstimator):
         base = np.ones(len(y)) if weight is None else weight
         return base if len(factor) == 1 else base * factor[y.astype(np.intp)]
 
-    def _signed_leaf_floor(self, weight: NDArray[np.float64]) -> float:
-        """Smallest hessian sum of a leaf whose net weight is four sigma from zero."""
-        r = weight.sum() / np.abs(weight).sum()
-        floor = max(self.min_child_weight, 16 / r**2)
-        if floor > np.abs(weight).sum() / 8:
+    def _signed_leaf_floor(self, weight: NDArray[np.float64], curvature: float) -> float:
+        """Smallest hessian sum of a leaf, so that its net weight is well away from zero.
+
+        64 / r^2 events, each of mean abs(w) and of the second derivative ``curvature`` that an
+        average event has at the start: 16 / r^2 for two classes of equal sums.
+        """
+        total, size = weight.sum(), np.abs(weight)
+        events = 64 * (size.sum() / total) ** 2
+        if events > np.count_nonzero(size) / 2:
             msg = (
-                f"negative_weights='keep': the weights sum to {r:.1%} of the sum of abs(w), too "
-                f"little for {len(weight)} events to fill two meaningful leaves, so the model is "
-                "almost constant; 'refine' may do better"
+                f"negative_weights='keep': the weights sum to {total / size.sum():.1%} of the sum "
+                f"of abs(w), so a meaningful leaf needs {events:.0f} events and {len(weight)} do "
+                "not fill two: the model is almost constant; 'refine' may do better"
             )
             warnings.warn(msg, WeightWarning, stacklevel=2)
-        return floor
+        floor = events * curvature * size.sum() / np.count_nonzero(size)
+        return max(self.min_child_weight, floor)
 
     def _check_params(self) -> None:
         check_policy(self.negative_weights)
@@ -420,7 +425,8 @@ _COMMON_PARAMETERS = """n_estimators : int, default=200
         Leaves of a tree; 0 for no limit.
     min_child_weight : float, default=1.0
         Smallest sum of second derivatives in a leaf, in units of the mean abs(w). Under
-        ``negative_weights="keep"`` at least 16 / r^2 with r = sum w / sum abs(w).
+        ``negative_weights="keep"`` at least that of 64 / r^2 average events, r = sum w / sum
+        abs(w).
     gamma : float, default=0.0
         Smallest loss reduction for a split.
     subsample : float, default=1.0
@@ -642,9 +648,11 @@ class BDTClassifier(ClassifierMixin, _BDT):
 
     def _signed_training(self, target: NDArray[Any], weight: NDArray[np.float64]) -> Any:
         if len(self.classes_) > 2:
-            return signed_softmax(target, weight, len(self.classes_)), 0.5
-        fraction = weight[target == 1].sum() / weight.sum()
-        return signed_logistic(target, weight), float(fraction)
+            share = 1 / len(self.classes_)
+            objective = signed_softmax(target, weight, len(self.classes_))
+            return objective, 0.5, 2 * share * (1 - share)
+        share = float(weight[target == 1].sum() / weight.sum())
+        return signed_logistic(target, weight), share, share * (1 - share)
 
     def _metric(self, *, transformed: bool) -> tuple[str, Any, bool]:
         """Name, function of (engine output, target, weight), and whether larger is better."""
@@ -805,7 +813,7 @@ class BDTRegressor(RegressorMixin, _BDT):
 
     def _signed_training(self, target: NDArray[Any], weight: NDArray[np.float64]) -> Any:
         mean = float(np.dot(weight, target) / weight.sum())
-        return signed_squared_error(target, weight), mean
+        return signed_squared_error(target, weight), mean, 1.0
 
     def _metric(self, *, transformed: bool) -> tuple[str, Any, bool]:
         metric = self.eval_metric
