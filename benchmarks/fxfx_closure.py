@@ -5,7 +5,7 @@ closes if, in every bin of every feature, the signed sum of w p(2 partons | x) e
 of w over the events with two partons, within sqrt(sum w^2 (y - p)^2). Predictions are out-of-fold
 by event number.
 
-    python benchmarks/fxfx_closure.py [--data ../shared/data]
+python benchmarks/fxfx_closure.py [--data ../shared/data]
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Calls of both are interleaved, and the ratio is the median over pairs, so that other load on the
 machine touches both alike::
 
-    python benchmarks/metrics_speed.py --n 10000000 --repeats 3
+python benchmarks/metrics_speed.py --n 10000000 --repeats 3
 """
 
 import argparse

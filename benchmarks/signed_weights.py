@@ -4,7 +4,7 @@ Prints one markdown table a toy. Recovery is (AUC - AUC of "drop") / (AUC of the
 "drop"), the oracle being an unsigned sample of the same raw size; an unsigned sample of the same
 effective size is listed too, since no policy can beat the information in the weights by much.
 
-    python benchmarks/signed_weights.py [--seeds 3] [--scale 1.0]
+python benchmarks/signed_weights.py [--seeds 3] [--scale 1.0]
 """
 
 import argparse

@@ -22,7 +22,8 @@ def take_id_columns(X: Any, id_columns: Any) -> tuple[Any, Any]:
     features, event_id
         The table without the columns, and the columns as an uint64 array of shape (n_events, k).
     """
-    names = [id_columns] if isinstance(id_columns, (str, int, np.integer)) else list(id_columns)
+    single = isinstance(id_columns, (str, int, np.integer))
+    names: list[Any] = [id_columns] if single else list(id_columns)
     if not names:
         msg = "id_columns is empty: name at least one column"
         raise ValueError(msg)

@@ -92,9 +92,9 @@ def integer_column(column: NDArray[Any]) -> NDArray[np.uint64]:
             "only up to 2^24 and a float64 up to 2^53; read them as integers from the file"
         )
         raise ValueError(msg)
-    if column.dtype.kind == "i":
-        column = column.astype(np.int64, copy=False)
-    return np.ascontiguousarray(column).astype(np.uint64, copy=False)
+    if column.dtype.kind == "i":  # a view, not a copy: two's complement costs nothing
+        return np.ascontiguousarray(column, dtype=np.int64).view(np.uint64)
+    return np.ascontiguousarray(column, dtype=np.uint64)
 
 
 def positive_mask(y_true: ArrayLike, pos_label: Any = None) -> NDArray[np.bool_]:

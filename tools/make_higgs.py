@@ -50,7 +50,11 @@ HIGGS = ["25:m0 = 125.", "25:onMode = off", "25:onIfMatch = 15 -15"]
 # cross-section times branching ratio in pb (LHC Higgs Cross Section Working Group; NNLO for Z, W, ttbar)
 PROCESSES = {
     "ggH": (["HiggsSM:gg2H = on", *HIGGS], 48.58 * 0.06272, 15_000),
-    "VBF": (["HiggsSM:ff2Hff(t:ZZ) = on", "HiggsSM:ff2Hff(t:WW) = on", *HIGGS], 3.782 * 0.06272, 10_000),
+    "VBF": (
+        ["HiggsSM:ff2Hff(t:ZZ) = on", "HiggsSM:ff2Hff(t:WW) = on", *HIGGS],
+        3.782 * 0.06272,
+        10_000,
+    ),
     "Z": (
         [
             "WeakSingleBoson:ffbar2gmZ = on",
@@ -61,15 +65,38 @@ PROCESSES = {
         6077.22 / 3,
         17_000,
     ),
-    "W": (["WeakSingleBoson:ffbar2W = on", "24:onMode = off", "24:onIfAny = 11 13 15"], 61526.7, 15_000),
+    "W": (
+        ["WeakSingleBoson:ffbar2W = on", "24:onMode = off", "24:onIfAny = 11 13 15"],
+        61526.7,
+        15_000,
+    ),
     "ttbar": (["Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "6:m0 = 172.5"], 831.76, 10_000),
 }
 RUNS = {"ggH": 345120, "VBF": 345121, "Z": 361108, "W": 361100, "ttbar": 410470}
 SEEDS = {"ggH": 11, "VBF": 12, "Z": 13, "W": 14, "ttbar": 15}
-FIELDS = (
-    "tau_pt tau_eta tau_phi lep_pt lep_eta lep_phi met met_phi met_sumet n_jets jet1_pt jet1_eta jet1_phi "
-    "jet2_pt jet2_eta jet2_phi jet_sumpt ditau_mass lep_charge event weight"
-).split()
+FIELDS = [
+    "tau_pt",
+    "tau_eta",
+    "tau_phi",
+    "lep_pt",
+    "lep_eta",
+    "lep_phi",
+    "met",
+    "met_phi",
+    "met_sumet",
+    "n_jets",
+    "jet1_pt",
+    "jet1_eta",
+    "jet1_phi",
+    "jet2_pt",
+    "jet2_eta",
+    "jet2_phi",
+    "jet_sumpt",
+    "ditau_mass",
+    "lep_charge",
+    "event",
+    "weight",
+]
 
 
 # --- polarised tau decays -----------------------------------------------------------------------------
@@ -101,7 +128,9 @@ def make_library(path, n=40_000):
         pythia.init()
         while min(len(rows["lepton"]), len(rows["hadron"])) < n:
             pythia.event.reset()
-            pythia.event.append(15, 1, 0, 0, 0.0, 0.0, momentum, energy, TAU_MASS, 0.0, float(helicity))
+            pythia.event.append(
+                15, 1, 0, 0, 0.0, 0.0, momentum, energy, TAU_MASS, 0.0, float(helicity)
+            )
             if not pythia.next():
                 continue
             visible = np.zeros(4)
@@ -119,7 +148,9 @@ def make_library(path, n=40_000):
             if len(rows[kind]) < n:
                 rows[kind].append((visible[0], visible[1], pz, e, flavour))
         for kind, values in rows.items():
-            out[f"{kind}_{'minus' if helicity < 0 else 'plus'}"] = np.array(values, dtype=np.float32)
+            out[f"{kind}_{'minus' if helicity < 0 else 'plus'}"] = np.array(
+                values, dtype=np.float32
+            )
     np.savez_compressed(path, **out)
 
 
@@ -142,7 +173,12 @@ def decay(p, kind_leptonic, left_like, library, rng):
             rest[use] = rows[rng.integers(len(rows), size=use.sum())]
     angle = rng.uniform(0, 2 * np.pi, n)
     c, s = np.cos(angle), np.sin(angle)
-    x, y, z, e = c * rest[:, 0] - s * rest[:, 1], s * rest[:, 0] + c * rest[:, 1], rest[:, 2], rest[:, 3]
+    x, y, z, e = (
+        c * rest[:, 0] - s * rest[:, 1],
+        s * rest[:, 0] + c * rest[:, 1],
+        rest[:, 2],
+        rest[:, 3],
+    )
     mod = np.sqrt((p[:, :3] ** 2).sum(1))
     gamma, beta_gamma = np.sqrt(mod**2 + TAU_MASS**2) / TAU_MASS, mod / TAU_MASS
     z, e = gamma * z + beta_gamma * e, gamma * e + beta_gamma * z
@@ -187,7 +223,10 @@ def make_hook(process):
             # the W is undecayed here; a jet above 20 GeV needs an emission, from any source, by now
             partons = (event[i] for i in range(5, event.size()))
             return not any(
-                p.isFinal() and (p.idAbs() < 6 or p.idAbs() == 21) and p.pT() > 11.0 and abs(p.eta()) < 3.0
+                p.isFinal()
+                and (p.idAbs() < 6 or p.idAbs() == 21)
+                and p.pT() > 11.0
+                and abs(p.eta()) < 3.0
                 for p in partons
             )
 
@@ -202,12 +241,19 @@ def truth(batch):
     particles = batch.prt
     counts = ak.to_numpy(ak.num(particles.id))
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    flat = {f: ak.to_numpy(ak.flatten(particles[f])) for f in ("id", "status", "mother1", "daughter1", "daughter2")}
+    flat = {
+        f: ak.to_numpy(ak.flatten(particles[f]))
+        for f in ("id", "status", "mother1", "daughter1", "daughter2")
+    }
     p4 = np.column_stack([ak.to_numpy(ak.flatten(particles.p[c])) for c in ("px", "py", "pz", "e")])
     identity = np.abs(flat["id"])
     final = flat["status"] > 0
     n = len(counts)
-    taus, leptons, bottoms = np.full((n, 4, 5), np.nan), np.full((n, 4, 6), np.nan), np.zeros((n, 2, 3))
+    taus, leptons, bottoms = (
+        np.full((n, 4, 5), np.nan),
+        np.full((n, 4, 6), np.nan),
+        np.zeros((n, 2, 3)),
+    )
     bottoms[:] = np.nan
     prompt = np.zeros(len(final), dtype=bool)
     for i in range(n):
@@ -232,7 +278,11 @@ def truth(batch):
         tops = np.flatnonzero((ids == 5) & (ids[local["mother1"]] == 6))
         for j in tops[:2]:
             px, py, pz, _ = p4[lo + j]
-            bottoms[i, found[2]] = (np.hypot(px, py), np.arcsinh(pz / np.hypot(px, py)), np.arctan2(py, px))
+            bottoms[i, found[2]] = (
+                np.hypot(px, py),
+                np.arcsinh(pz / np.hypot(px, py)),
+                np.arctan2(py, px),
+            )
             found[2] += 1
     neutrino = final & np.isin(identity, (12, 14, 16))
     pt = np.hypot(p4[:, 0], p4[:, 1])
@@ -243,12 +293,17 @@ def truth(batch):
     sums = lambda mask, values: np.bincount(event[mask], values[mask], n)  # noqa: E731
     kept = np.bincount(event[visible], minlength=n)
     constituents = ak.unflatten(
-        ak.zip(dict(zip(("px", "py", "pz", "E"), p4[visible].T, strict=True)), with_name="Momentum4D"), kept
+        ak.zip(
+            dict(zip(("px", "py", "pz", "E"), p4[visible].T, strict=True)), with_name="Momentum4D"
+        ),
+        kept,
     )
-    sequence = fastjet.ClusterSequence(constituents, fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4))
+    sequence = fastjet.ClusterSequence(
+        constituents, fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4)
+    )
     found = sequence.inclusive_jets(min_pt=12.0)
     pad = lambda values: ak.to_numpy(ak.fill_none(ak.pad_none(values, 14, clip=True), np.nan))  # noqa: E731
-    jx, jy, jz, je = (pad(found[c]) for c in ("px", "py", "pz", "E"))
+    jx, jy, jz = (pad(found[c]) for c in ("px", "py", "pz"))
     jet_pt = np.hypot(jx, jy)
     return {
         "taus": taus,
@@ -326,7 +381,9 @@ def trial(process, ev, library, rng):
     away = np.hypot(jet_eta - lep_eta[:, None], delta_phi(jet_phi, lep_phi[:, None])) > 0.5
 
     # candidates for the hadronic tau: true ones with their efficiency, jets with a fake rate
-    t_pt, t_eta, t_phi = (np.stack(v, axis=1) for v in zip(*(pt_eta_phi(p) for p in had), strict=True))
+    t_pt, t_eta, t_phi = (
+        np.stack(v, axis=1) for v in zip(*(pt_eta_phi(p) for p in had), strict=True)
+    )
     t_reco = t_pt * np.clip(1 + 0.10 * rng.normal(size=t_pt.shape), 0.1, None)
     opposite = np.stack(had_charge, axis=1) == -lep_q[:, None]
     true_weight = TAU_EFFICIENCY * opposite
@@ -334,7 +391,8 @@ def trial(process, ev, library, rng):
     rate = 0.004 + 0.016 * np.exp(-(np.maximum(jet_pt, 20) - 20) / 25)
     true_near = (
         np.hypot(
-            jet_eta[:, :, None] - t_eta[:, None, :], delta_phi(jet_phi[:, :, None], t_phi[:, None, :])
+            jet_eta[:, :, None] - t_eta[:, None, :],
+            delta_phi(jet_phi[:, :, None], t_phi[:, None, :]),
         )
         < 0.5
     ).any(2)
@@ -363,9 +421,11 @@ def trial(process, ev, library, rng):
     shift_y += np.nansum(hard * np.sin(jet_phi), axis=1)
 
     order = np.argsort(-np.where(used, jet_pt, -1), axis=1, kind="stable")
-    take = lambda v: np.where(  # noqa: E731
-        np.take_along_axis(used, order, 1), np.take_along_axis(v, order, 1), np.nan
-    )[:, :2]
+    ranked = np.take_along_axis(used, order, 1)
+
+    def take(v):
+        return np.where(ranked, np.take_along_axis(v, order, 1), np.nan)[:, :2]
+
     j_pt, j_eta, j_phi = take(jet_pt), take(jet_eta), take(jet_phi)
 
     sigma = np.sqrt(144 + 0.16 * ev["sumet"])
@@ -449,7 +509,9 @@ def generate(process, path, library_path, trials=None, target=None, batch=400, s
         keep = np.flatnonzero(total > 0)
         pick = (np.cumsum(weights, 0) < rng.random(n) * total).sum(0)
         pick = np.minimum(pick, trials - 1)
-        columns = {f: np.stack([c[f] for _, c in results])[pick, np.arange(n)][keep] for f in results[0][1]}
+        columns = {
+            f: np.stack([c[f] for _, c in results])[pick, np.arange(n)][keep] for f in results[0][1]
+        }
         columns["weight"] = (total / trials)[keep]
         columns["event"] = made + keep + 1
         made += n
@@ -457,7 +519,10 @@ def generate(process, path, library_path, trials=None, target=None, batch=400, s
         parts.append(columns)
         if len(parts) % 5 == 0:
             spent = time.time() - start
-            print(f"{process}: {selected}/{target} selected, {hook.tried} tried, {spent:.0f} s", flush=True)
+            print(
+                f"{process}: {selected}/{target} selected, {hook.tried} tried, {spent:.0f} s",
+                flush=True,
+            )
             write_part(path, process, parts, sigma, hook.tried)
     write_part(path, process, parts, sigma, hook.tried)
 
@@ -514,7 +579,8 @@ def join(paths, out):
         else:
             columns[field] = round_mantissa(values, 16 if field == "weight" else 11)
     arrays = {
-        f: np.ascontiguousarray(v).view(np.uint8).reshape(len(order), -1).T for f, v in columns.items()
+        f: np.ascontiguousarray(v).view(np.uint8).reshape(len(order), -1).T
+        for f, v in columns.items()
     }
     arrays["negative"] = np.packbits(negative)[None]
     Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -547,7 +613,14 @@ def main():
         make_library(args.path, args.n)
         check_library(np.load(args.path))
     elif args.command == "generate":
-        generate(args.process, args.path, args.library, target=args.target, seed=args.seed, batch=args.batch)
+        generate(
+            args.process,
+            args.path,
+            args.library,
+            target=args.target,
+            seed=args.seed,
+            batch=args.batch,
+        )
     else:
         join(args.parts, args.out)
 

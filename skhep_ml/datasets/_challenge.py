@@ -112,9 +112,11 @@ def fetch_higgs_challenge(
         kaggle_set : str array of shape (n_events,)
             Only where the file has the column ``KaggleSet``.
         feature_names : list of str
+            Names of the columns of ``data``.
         class_yields : dict
             Sum of weights by label.
         DESCR : str
+            Description of the sample.
 
     Raises
     ------

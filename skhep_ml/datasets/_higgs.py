@@ -64,6 +64,7 @@ def load_higgs(
         lepton_charge : int array of shape (n_events,)
             -1 or 1. Not among the features: the generator, not the Higgs boson, decides on it.
         feature_names : list of str
+            Names of the columns of ``data``.
         class_yields : dict
             Sum of the nominal weights by label.
         luminosity : float

@@ -61,6 +61,7 @@ def load_jets(*, max_particles: int | None = None) -> Bunch:
         jet_features : float32 array of shape (n_jets, 10)
             Quantities of the jet, from all its particles whatever ``max_particles``.
         jet_feature_names : list of str
+            Names of the columns of ``jet_features``.
         DESCR : str
             Generator, selection, columns, limits.
 

@@ -200,9 +200,11 @@ def make_signed_events(
         process : str array of shape (2 n,)
             ``signal`` or ``background``.
         feature_names : list of str
+            Names of the columns of ``data``.
         class_yields : dict
             Expected sum of weights by label: n for each.
         DESCR : str
+            Description of the sample.
 
     Raises
     ------

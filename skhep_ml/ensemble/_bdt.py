@@ -187,12 +187,12 @@ class _BDT(BaseEstimator):
             "disable_default_eval_metric": 1,
             **(self.engine_params or {}),
         }
-        train = None if prepared is None else prepared.train
+        train = None if prepared is None or prepared.signed else prepared.train
         objective = None
         if prepared is not None and prepared.signed:
-            objective, params["base_score"], curvature = self._signed_training(target, train)
-            params["min_child_weight"] = self._signed_leaf_floor(train, curvature)
-            train = None
+            signed = prepared.train
+            objective, params["base_score"], curvature = self._signed_training(target, signed)
+            params["min_child_weight"] = self._signed_leaf_floor(signed, curvature)
         factor = np.ones(1) if prepared is None else prepared.class_factor
         held_out_sets = [
             EvaluationSet(name, X_held, y_held, self._held_weight(w_held, y_held, factor))
@@ -796,13 +796,13 @@ class BDTRegressor(RegressorMixin, _BDT):
         ValueError
             Wrong weights, identifiers, lengths or parameters.
         """
-        X, y = validate_data(
+        table, target = validate_data(
             self, X, y, dtype=np.float32, ensure_all_finite="allow-nan", y_numeric=True
         )
-        codes = np.zeros(len(y), dtype=np.intp)
+        codes = np.zeros(len(target), dtype=np.intp)
         single = np.array(["all"])
         return self._fit(
-            X, y, codes, single, sample_weight, groups, eval_set, sample_weight_eval_set
+            table, target, codes, single, sample_weight, groups, eval_set, sample_weight_eval_set
         )
 
     def _encode(self, y: ArrayLike) -> NDArray[np.float64]:

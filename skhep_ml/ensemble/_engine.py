@@ -89,6 +89,7 @@ def train_booster(
 
     def evaluate(prediction: NDArray[Any], matrix: Any) -> tuple[str, float]:
         part = by_matrix[id(matrix)]
+        assert metric is not None
         return metric_name, metric(prediction, part.target, part.weight)
 
     callbacks: list[Any] = [_Progress(n_rounds)] if progress else []

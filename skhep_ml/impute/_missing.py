@@ -111,7 +111,7 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         Indices of the features that have an indicator column; empty without ``add_indicator``.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, when fitted on a DataFrame.
 
     Notes

@@ -96,6 +96,7 @@ class LogisticRegression(sklearn.linear_model.LogisticRegression):
             verbose=verbose,
             warm_start=warm_start,
         )
+        self.class_weight: Any = class_weight
         self.negative_weights = negative_weights
         self.weight_scale = weight_scale
         self.weight_cap = weight_cap

@@ -118,12 +118,12 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         if self.id_columns is not None:
             X, groups = take_id_columns(X, self.id_columns)
         (X,) = indexable(X)
-        y = column_or_1d(y, warn=True)
-        if y.dtype.kind == "f":
-            assert_all_finite(y, input_name="y")
-        y = self._check_target(y)
-        check_consistent_length(X, y)
-        sample_weight = check_event_weight(sample_weight, len(y))
+        target = np.asarray(column_or_1d(y, warn=True))
+        if target.dtype.kind == "f":
+            assert_all_finite(target, input_name="y")
+        target = self._check_target(target)
+        check_consistent_length(X, target)
+        sample_weight = check_event_weight(sample_weight, len(target))
         if groups is None:
             message = (
                 f"{type(self).__name__} was fitted without event identifiers (groups= or "
@@ -132,20 +132,20 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
             )
             warnings.warn(message, UnidentifiedEventsWarning, stacklevel=2)
             splitter = (StratifiedKFold if hasattr(self, "classes_") else KFold)(n_splits)
-            rows = [train for train, _ in splitter.split(np.zeros(len(y)), y)]
+            rows = [train for train, _ in splitter.split(np.zeros(len(target)), target)]
             self.n_id_columns_ = 0
         else:
-            columns = check_event_id(groups, len(y))
+            columns = check_event_id(groups, len(target))
             fold = event_fold(np.column_stack(columns), n_splits, "rotating", self.salt)
             check_no_empty_fold(fold, n_splits)
             rows = [np.flatnonzero(fold != k) for k in range(n_splits)]
             self.n_id_columns_ = len(columns)
-        self._check_training_parts(y, rows)
+        self._check_training_parts(target, rows)
         params = inner_fit_params(
             self, self.estimator, fit_params, sample_weight=sample_weight, groups=groups
         )
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_one)(self.estimator, X, y, index, params) for index in rows
+            delayed(_fit_one)(self.estimator, X, target, index, params) for index in rows
         )
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimators_[0], name):

@@ -101,7 +101,7 @@ class MinMaxScaler(ColumnScaler):
         Number of events.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, when fitted on a DataFrame.
 
     See Also
@@ -169,7 +169,7 @@ class ZScoreScaler(ColumnScaler):
         Number of events.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, when fitted on a DataFrame.
 
     See Also

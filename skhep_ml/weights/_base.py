@@ -45,7 +45,7 @@ def class_sums(
 
     ``codes`` number the classes from 0.
     """
-    sums = np.bincount(codes, weight, len(classes))
+    sums = np.bincount(codes, weight, len(classes)).astype(np.float64, copy=False)
     for k in np.flatnonzero(~(sums > 0)):
         count = int(np.sum(codes == k))
         msg = (

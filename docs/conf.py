@@ -1,0 +1,27 @@
+"""Sphinx configuration."""
+
+from skhep_ml import __version__
+
+project = "skhep_ml"
+author = "The skhep_ml developers"
+copyright = "2026, The skhep_ml developers"
+version = release = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+]
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+default_role = "code"
+exclude_patterns = ["_build"]
+# docstrings inherited from scikit-learn point into its user guide
+suppress_warnings = ["ref.ref"]
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_title = f"skhep_ml {version}"
+html_theme_options = {"navigation_with_keys": True, "show_toc_level": 2}
