@@ -3,7 +3,7 @@
 from typing import Any
 
 from skhep_ml._demo._closure import POLICIES, TRUTH
-from skhep_ml.report._format import p_value, percent, with_error
+from skhep_ml._format import p_value, percent, with_error
 
 
 def captions(results: dict[str, Any]) -> dict[str, tuple[str, str]]:

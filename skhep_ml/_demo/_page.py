@@ -4,8 +4,8 @@ from typing import Any
 
 from skhep_ml._demo._captions import captions
 from skhep_ml._demo._closure import TRUTH
+from skhep_ml._format import number, p_value, percent, with_error
 from skhep_ml.report import Code, Figure, Report, Section, Table
-from skhep_ml.report._format import number, p_value, percent, with_error
 
 Results = dict[str, Any]
 Pictures = dict[str, Figure]

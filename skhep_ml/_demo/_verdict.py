@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from skhep_ml.report._format import number, p_value, with_error
+from skhep_ml._format import number, p_value, with_error
 
 #: Differences below this many standard errors are not told apart.
 DISTINCT = 3.0

@@ -1,22 +1,15 @@
 """Boosted decision trees on the xgboost engine, with signed weights and early stopping by event."""
 
-import numbers
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.inspection import permutation_importance
-from sklearn.model_selection import train_test_split
-from sklearn.utils import Bunch, Tags, check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from skhep_ml._device import resolve_device
-from skhep_ml._hashing import check_no_empty_fold, held_out
-from skhep_ml._validation import align_columns, check_event_id, check_event_weight
+from skhep_ml.ensemble._bdt_base import BaseBDT
 from skhep_ml.ensemble._objectives import (
     log_loss_from_margin,
     root_mean_squared_error,
@@ -24,398 +17,16 @@ from skhep_ml.ensemble._objectives import (
     signed_softmax,
     signed_squared_error,
 )
-from skhep_ml.exceptions import WeightWarning
-from skhep_ml.weights._policies import TrainingWeights, check_policy, prepare_weights
-
-# constructor parameter -> name in the engine
-_ENGINE_NAMES = {
-    "learning_rate": "learning_rate",
-    "max_depth": "max_depth",
-    "max_leaves": "max_leaves",
-    "gamma": "gamma",
-    "subsample": "subsample",
-    "colsample_bytree": "colsample_bytree",
-    "reg_alpha": "reg_alpha",
-    "reg_lambda": "reg_lambda",
-    "max_bin": "max_bin",
-}
 
 
-class _BDT(BaseEstimator):
-    __metadata_request__fit = {
-        "sample_weight": True,
-        "groups": True,
-        "eval_set": True,
-        "sample_weight_eval_set": True,
-    }
-    __metadata_request__score = {"sample_weight": True}
+class BDTClassifier(ClassifierMixin, BaseBDT):
+    """Boosted decision trees for classification, with physics weights.
 
-    def __init__(
-        self,
-        n_estimators: int = 200,
-        *,
-        learning_rate: float = 0.1,
-        max_depth: int = 5,
-        max_leaves: int = 0,
-        min_child_weight: float = 1.0,
-        gamma: float = 0.0,
-        subsample: float = 1.0,
-        colsample_bytree: float = 1.0,
-        reg_alpha: float = 0.0,
-        reg_lambda: float = 1.0,
-        max_bin: int = 256,
-        monotone_constraints: Any = None,
-        negative_weights: str = "refine",
-        weight_scale: str | None = "mean",
-        weight_cap: float | None = None,
-        early_stopping_rounds: int | None = None,
-        validation_fraction: float = 0.2,
-        eval_metric: Any = None,
-        refit: bool = False,
-        salt: int = 0,
-        engine_params: dict[str, Any] | None = None,
-        device: str = "auto",
-        n_jobs: int | None = None,
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.learning_rate = learning_rate
-        self.max_depth = max_depth
-        self.max_leaves = max_leaves
-        self.min_child_weight = min_child_weight
-        self.gamma = gamma
-        self.subsample = subsample
-        self.colsample_bytree = colsample_bytree
-        self.reg_alpha = reg_alpha
-        self.reg_lambda = reg_lambda
-        self.max_bin = max_bin
-        self.monotone_constraints = monotone_constraints
-        self.negative_weights = negative_weights
-        self.weight_scale = weight_scale
-        self.weight_cap = weight_cap
-        self.early_stopping_rounds = early_stopping_rounds
-        self.validation_fraction = validation_fraction
-        self.eval_metric = eval_metric
-        self.refit = refit
-        self.salt = salt
-        self.engine_params = engine_params
-        self.device = device
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
+    The engine is xgboost; any labels, two classes or more.
 
-    # --- fit ------------------------------------------------------------------------------------
-
-    def _fit(
-        self,
-        X: NDArray[np.float32],
-        target: NDArray[Any],
-        codes: NDArray[np.intp],
-        classes: NDArray[Any],
-        sample_weight: ArrayLike | None,
-        groups: Any,
-        eval_set: Any,
-        sample_weight_eval_set: Any,
-    ) -> Any:
-        """Fit on a validated table; ``codes`` number the classes (all 0 in regression)."""
-        weight = check_event_weight(sample_weight, len(target))
-        if groups is not None:
-            groups = np.column_stack(check_event_id(groups, len(target)))
-        self._check_params()
-        device = resolve_device(self.device)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        sets = self._evaluation_sets(eval_set, sample_weight_eval_set)
-        rows: Any = slice(None)
-        if self.early_stopping_rounds is not None and not sets:
-            held = self._stopping_mask(codes, classes, groups, seed)
-            rows = np.flatnonzero(~held)
-            sets = [("validation", X[held], target[held], None if weight is None else weight[held])]
-
-        def fit_rows(rows: Any, sets: list[Any], n_rounds: int) -> Any:
-            pick = lambda array: None if array is None else array[rows]  # noqa: E731
-            prepared = prepare_weights(
-                X[rows],
-                codes[rows],
-                classes,
-                pick(weight),
-                negative_weights=self.negative_weights,
-                weight_scale=self.weight_scale,
-                class_weight=getattr(self, "class_weight", None),
-                weight_cap=self.weight_cap,
-                groups=pick(groups),
-                salt=self.salt,
-                random_state=seed,
-                n_jobs=self.n_jobs,
-                device=device,
-            )
-            return self._train(X[rows], target[rows], prepared, sets, n_rounds, device, seed)
-
-        self.booster_, self.evals_result_ = fit_rows(rows, sets, self.n_estimators)
-        if self.early_stopping_rounds is not None:
-            self.best_iteration_ = int(self.booster_.best_iteration)
-            self.best_score_ = float(self.booster_.best_score)
-            if self.refit:
-                self.booster_, _ = fit_rows(slice(None), [], self.best_iteration_ + 1)
-            else:
-                self.booster_ = self.booster_[: self.best_iteration_ + 1]
-        self.n_estimators_ = self.booster_.num_boosted_rounds()
-        return self
-
-    def _train(
-        self,
-        X: NDArray[np.float32],
-        target: NDArray[Any],
-        prepared: TrainingWeights | None,
-        sets: list[Any],
-        n_rounds: int,
-        device: str,
-        seed: int,
-    ) -> Any:
-        from skhep_ml.ensemble._engine import EvaluationSet, train_booster
-
-        params = {
-            **{engine: getattr(self, own) for own, engine in _ENGINE_NAMES.items()},
-            **self._objective_params(),
-            "min_child_weight": self.min_child_weight,
-            "monotone_constraints": self._monotone(),
-            "tree_method": "hist",
-            "device": device,
-            "nthread": self.n_jobs or 0,
-            "seed": seed,
-            "verbosity": 1,
-            "disable_default_eval_metric": 1,
-            **(self.engine_params or {}),
-        }
-        train = None if prepared is None or prepared.signed else prepared.train
-        objective = None
-        if prepared is not None and prepared.signed:
-            signed = prepared.train
-            objective, params["base_score"], curvature = self._signed_training(target, signed)
-            params["min_child_weight"] = self._signed_leaf_floor(signed, curvature)
-        factor = np.ones(1) if prepared is None else prepared.class_factor
-        held_out_sets = [
-            EvaluationSet(name, X_held, y_held, self._held_weight(w_held, y_held, factor))
-            for name, X_held, y_held, w_held in sets
-        ]
-        metric_name, metric, maximize = self._metric(transformed=objective is None)
-        return train_booster(
-            X,
-            target,
-            train,
-            params,
-            n_rounds,
-            objective=objective,
-            sets=held_out_sets,
-            metric=metric,
-            metric_name=metric_name,
-            maximize=maximize,
-            stop_after=self.early_stopping_rounds if held_out_sets else None,
-            progress=self.verbose > 0,
-        )
-
-    def _held_weight(
-        self, weight: NDArray[np.float64] | None, y: NDArray[Any], factor: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        base = np.ones(len(y)) if weight is None else weight
-        return base if len(factor) == 1 else base * factor[y.astype(np.intp)]
-
-    def _signed_leaf_floor(self, weight: NDArray[np.float64], curvature: float) -> float:
-        """Smallest hessian sum of a leaf, so that its net weight is well away from zero.
-
-        64 / r^2 events, each of mean abs(w) and of the second derivative ``curvature`` that an
-        average event has at the start: 16 / r^2 for two classes of equal sums.
-        """
-        total, size = weight.sum(), np.abs(weight)
-        events = 64 * (size.sum() / total) ** 2
-        if events > np.count_nonzero(size) / 2:
-            msg = (
-                f"negative_weights='keep': the weights sum to {total / size.sum():.1%} of the sum "
-                f"of abs(w), so a meaningful leaf needs {events:.0f} events and {len(weight)} do "
-                "not fill two: the model is almost constant; 'refine' may do better"
-            )
-            warnings.warn(msg, WeightWarning, stacklevel=2)
-        floor = events * curvature * size.sum() / np.count_nonzero(size)
-        return max(self.min_child_weight, floor)
-
-    def _check_params(self) -> None:
-        check_policy(self.negative_weights)
-        for name in ("n_estimators", "early_stopping_rounds"):
-            value = getattr(self, name)
-            if name == "early_stopping_rounds" and value is None:
-                continue
-            if not isinstance(value, numbers.Integral) or value < 1:
-                msg = f"{name} must be a positive integer, got {value!r}"
-                raise ValueError(msg)
-        if not 0 < self.validation_fraction < 1:
-            msg = f"validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}"
-            raise ValueError(msg)
-        taken = set(_ENGINE_NAMES) | {"objective", "num_class", "base_score", "nthread", "seed"}
-        clash = sorted(taken & set(self.engine_params or {}))
-        if clash:
-            msg = f"engine_params may not set {clash}: the estimator does, by its own parameters"
-            raise ValueError(msg)
-
-    def _stopping_mask(
-        self, codes: NDArray[np.intp], classes: NDArray[Any], groups: Any, seed: int
-    ) -> NDArray[np.bool_]:
-        if groups is not None:
-            held = held_out(groups, self.validation_fraction, "early_stopping", self.salt)
-            check_no_empty_fold(held.astype(np.intp), 2)
-        else:
-            _, rows = train_test_split(
-                np.arange(len(codes)),
-                test_size=self.validation_fraction,
-                random_state=seed,
-                stratify=codes if len(classes) > 1 else None,
-            )
-            held = np.zeros(len(codes), dtype=bool)
-            held[rows] = True
-        for part, name in ((held, "early-stopping part"), (~held, "training part")):
-            missing = np.flatnonzero(np.bincount(codes[part], minlength=len(classes)) == 0)
-            if len(missing):
-                msg = (
-                    f"class {classes.tolist()[missing[0]]!r} has no events in the {name}: change "
-                    "validation_fraction or salt, or give an eval_set"
-                )
-                raise ValueError(msg)
-        return held
-
-    def _evaluation_sets(self, eval_set: Any, sample_weight_eval_set: Any) -> list[Any]:
-        if not eval_set:
-            return []
-        if isinstance(eval_set, tuple):
-            eval_set = [eval_set]
-        weights = sample_weight_eval_set
-        weights = [None] * len(eval_set) if weights is None else list(weights)
-        if len(weights) != len(eval_set):
-            msg = f"{len(eval_set)} pairs in eval_set, {len(weights)} in sample_weight_eval_set"
-            raise ValueError(msg)
-        sets = []
-        for k, ((X, y), w) in enumerate(zip(eval_set, weights, strict=True)):
-            table = self._table(X)
-            target = self._encode(y)
-            if len(target) != len(table):
-                msg = f"eval_set[{k}] has {len(table)} events in X and {len(target)} in y"
-                raise ValueError(msg)
-            weight = check_event_weight(w, len(target), name=f"sample_weight_eval_set[{k}]")
-            sets.append((f"validation_{k}", table, target, weight))
-        return sets
-
-    def _table(self, X: Any) -> NDArray[np.float32]:
-        return validate_data(
-            self,
-            align_columns(self, X),
-            reset=False,
-            dtype=np.float32,
-            ensure_all_finite="allow-nan",
-        )
-
-    def _monotone(self) -> tuple[int, ...]:
-        given = self.monotone_constraints
-        n = self.n_features_in_
-        if given is None:
-            return (0,) * n
-        if isinstance(given, dict):
-            names = list(getattr(self, "feature_names_in_", range(n)))
-            unknown = [name for name in given if name not in names]
-            if unknown:
-                msg = f"monotone_constraints names {unknown}, but the features are {names}"
-                raise ValueError(msg)
-            values = tuple(given.get(name, 0) for name in names)
-        else:
-            values = tuple(given)
-        if len(values) != n or any(value not in (-1, 0, 1) for value in values):
-            msg = f"monotone_constraints needs -1, 0 or 1 for each of {n} features, got {given!r}"
-            raise ValueError(msg)
-        return values
-
-    # --- predict --------------------------------------------------------------------------------
-
-    def _output(self, X: Any, *, margin: bool) -> NDArray[np.float32]:
-        check_is_fitted(self, "booster_")
-        table = self._table(X)
-        return self.booster_.inplace_predict(
-            table, predict_type="margin" if margin else "value", validate_features=False
-        )
-
-    @property
-    def feature_importances_(self) -> NDArray[np.float64]:
-        """Total gain of the splits on each feature, normalised to 1."""
-        return self.importances("total_gain")
-
-    def importances(self, kind: str = "total_gain") -> NDArray[np.float64]:
-        """Importances that the trees themselves give.
-
-        Parameters
-        ----------
-        kind : {"total_gain", "gain", "weight", "total_cover", "cover"}, default="total_gain"
-            Summed or mean gain of splits, their number, summed or mean hessian.
-
-        Returns
-        -------
-        ndarray of shape (n_features,)
-            Importances, normalised to 1; zeros if no tree has split.
-        """
-        check_is_fitted(self, "booster_")
-        scores = self.booster_.get_score(importance_type=kind)
-        values = np.array([scores.get(f"f{k}", 0.0) for k in range(self.n_features_in_)])
-        total = values.sum()
-        return values / total if total > 0 else values
-
-    def permutation_importances(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        scoring: Any = None,
-        n_repeats: int = 5,
-        n_jobs: int | None = None,
-        random_state: Any = None,
-    ) -> Bunch:
-        """Loss of score when a feature is shuffled, by scikit-learn's `permutation_importance`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events that the model has not seen.
-        y : array-like of shape (n_events,)
-            Target.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, of any sign if the scorer takes them.
-        scoring : str or scorer, default=None
-            None takes the model's ``score``.
-        n_repeats : int, default=5
-            Shuffles of each feature.
-        n_jobs : int, default=None
-            Features in parallel.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the shuffles.
-
-        Returns
-        -------
-        Bunch
-            ``importances_mean``, ``importances_std`` and ``importances``.
-        """
-        return permutation_importance(
-            self,
-            X,
-            y,
-            scoring=scoring,
-            n_repeats=n_repeats,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            sample_weight=sample_weight,
-        )
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
-
-_COMMON_PARAMETERS = """n_estimators : int, default=200
+    Parameters
+    ----------
+    n_estimators : int, default=200
         Trees (rounds); an upper limit under early stopping.
     learning_rate : float, default=0.1
         Shrinkage of each tree.
@@ -441,11 +52,14 @@ _COMMON_PARAMETERS = """n_estimators : int, default=200
         Bins a feature is cut into.
     monotone_constraints : dict or sequence, default=None
         -1, 0 or 1 a feature, by name (DataFrame) or number.
-    negative_weights : {{"refine", "keep", "drop", "abs", "raise"}}, default="refine"
+    negative_weights : {"refine", "keep", "drop", "abs", "raise"}, default="refine"
         What training does with negative weights, see `skhep_ml.weights.apply_negative_weights`.
-    weight_scale : {{"mean", None}}, default="mean"
+    weight_scale : {"mean", None}, default="mean"
         Divide weights by their mean abs(w), so that their unit does not matter; None passes them.
-    {class_weight}weight_cap : float, default=None
+    class_weight : "balanced" or dict, default=None
+        "balanced" gives all classes the same signed weight sum in training; a dict multiplies
+        the weights of the classes it names.
+    weight_cap : float, default=None
         Quantile of abs(w) at which training limits abs(w); a warning says what that takes away.
     early_stopping_rounds : int, default=None
         Stop when the metric on held-out events has not improved for this many rounds, and keep the
@@ -483,25 +97,7 @@ _COMMON_PARAMETERS = """n_estimators : int, default=200
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of str
-        Columns, if fitted on a DataFrame; later DataFrames are read by these names."""
-
-
-class BDTClassifier(ClassifierMixin, _BDT):
-    __doc__ = (
-        """Boosted decision trees for classification, with physics weights.
-
-    The engine is xgboost; any labels, two classes or more.
-
-    Parameters
-    ----------
-    """
-        + _COMMON_PARAMETERS.format(
-            class_weight="""class_weight : "balanced" or dict, default=None
-        "balanced" gives all classes the same signed weight sum in training; a dict multiplies
-        the weights of the classes it names.
-    """
-        )
-        + """
+        Columns, if fitted on a DataFrame; later DataFrames are read by these names.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
@@ -524,7 +120,6 @@ class BDTClassifier(ClassifierMixin, _BDT):
     >>> model.fit(events.data, events.target, sample_weight=events.weight).n_estimators_
     50
     """
-    )
 
     def __init__(
         self,
@@ -733,15 +328,80 @@ def _call_metric(
     return getattr(metric, "score_predictions", metric)(classes[codes], output, weight)
 
 
-class BDTRegressor(RegressorMixin, _BDT):
-    __doc__ = (
-        """Boosted decision trees for regression by squared error, with physics weights.
+class BDTRegressor(RegressorMixin, BaseBDT):
+    """Boosted decision trees for regression by squared error, with physics weights.
 
     Parameters
     ----------
-    """
-        + _COMMON_PARAMETERS.format(class_weight="")
-        + """
+    n_estimators : int, default=200
+        Trees (rounds); an upper limit under early stopping.
+    learning_rate : float, default=0.1
+        Shrinkage of each tree.
+    max_depth : int, default=5
+        Depth of a tree; 0 for no limit.
+    max_leaves : int, default=0
+        Leaves of a tree; 0 for no limit.
+    min_child_weight : float, default=1.0
+        Smallest sum of second derivatives in a leaf, in units of the mean abs(w). Under
+        ``negative_weights="keep"`` at least that of 64 / r^2 average events, r = sum w / sum
+        abs(w).
+    gamma : float, default=0.0
+        Smallest loss reduction for a split.
+    subsample : float, default=1.0
+        Fraction of events drawn for each tree.
+    colsample_bytree : float, default=1.0
+        Fraction of features drawn for each tree.
+    reg_alpha : float, default=0.0
+        L1 penalty on leaf values.
+    reg_lambda : float, default=1.0
+        L2 penalty on leaf values, in units of the mean abs(w).
+    max_bin : int, default=256
+        Bins a feature is cut into.
+    monotone_constraints : dict or sequence, default=None
+        -1, 0 or 1 a feature, by name (DataFrame) or number.
+    negative_weights : {"refine", "keep", "drop", "abs", "raise"}, default="refine"
+        What training does with negative weights, see `skhep_ml.weights.apply_negative_weights`.
+    weight_scale : {"mean", None}, default="mean"
+        Divide weights by their mean abs(w), so that their unit does not matter; None passes them.
+    weight_cap : float, default=None
+        Quantile of abs(w) at which training limits abs(w); a warning says what that takes away.
+    early_stopping_rounds : int, default=None
+        Stop when the metric on held-out events has not improved for this many rounds, and keep the
+        best number of trees.
+    validation_fraction : float, default=0.2
+        Fraction of events held out for early stopping, by ``groups`` where given.
+    eval_metric : scorer or callable, default=None
+        What early stopping looks at: None for the loss, a scorer of `skhep_ml.metrics`, or a
+        function (y_true, y_score, sample_weight) whose larger values are better.
+    refit : bool, default=False
+        After early stopping, fit again on all events with the best number of trees.
+    salt : int, default=0
+        Salt of the splits by event identifiers (early stopping, refinement).
+    engine_params : dict, default=None
+        More parameters for xgboost.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU where one is.
+    n_jobs : int, default=None
+        Threads; None takes all cores.
+    random_state : int, RandomState instance or None, default=None
+        Seed of subsampling, splits and refinement.
+    verbose : int, default=0
+        Above 0: a progress bar.
+
+    Attributes
+    ----------
+    booster_ : xgboost.Booster
+        The engine's model.
+    n_estimators_ : int
+        Trees in it.
+    best_iteration_, best_score_ : int, float
+        With early stopping: the best round, counted from 0, and its metric.
+    evals_result_ : dict
+        Metric of every round, by evaluation set.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str
+        Columns, if fitted on a DataFrame; later DataFrames are read by these names.
 
     Notes
     -----
@@ -757,7 +417,6 @@ class BDTRegressor(RegressorMixin, _BDT):
     >>> bool(abs(model.predict([[0.5]])[0] - 0.25) < 0.01)
     True
     """
-    )
 
     def fit(
         self,

@@ -222,11 +222,19 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-_PARAMETERS = """
+class RotatingClassifier(ClassifierMixin, _Rotating):
+    """Classifier that predicts each event with the model that never saw it.
+
+    Events fall into ``n_splits`` folds by a hash of their identifiers. Model k is trained on all
+    other folds and predicts fold k, so that the whole simulation keeps its statistics and no
+    training event is ever predicted by its own model. Recorded and new events take the model of
+    their own fold, as simulation does. The prediction of an event depends on neither row order,
+    chunk nor subset.
+
     Parameters
     ----------
     estimator : estimator
-        {kind} to clone for every fold: a model, a Pipeline, or a search.
+        Classifier to clone for every fold: a model, a Pipeline, or a search.
     n_splits : int, default=5
         Number of folds and models.
     id_columns : str, int or sequence of them, default=None
@@ -234,7 +242,7 @@ _PARAMETERS = """
         and displays, which know nothing of ``groups``.
     salt : int, default=0
         Another salt gives independent folds.
-    unidentified : {{"raise", "mean"}}, default="raise"
+    unidentified : {"raise", "mean"}, default="raise"
         What to do where a model fitted with identifiers is asked to predict without: refuse, or
         average all models. The mean is unbiased for events that no model saw, such as the held-out
         rows of a search around this object.
@@ -247,21 +255,7 @@ _PARAMETERS = """
         ``estimators_[k]`` never saw the events of fold k.
     n_id_columns_ : int
         Number of identifier columns; 0 if fitted without.
-"""
-
-
-class RotatingClassifier(ClassifierMixin, _Rotating):
-    __doc__ = (
-        """Classifier that predicts each event with the model that never saw it.
-
-    Events fall into ``n_splits`` folds by a hash of their identifiers. Model k is trained on all
-    other folds and predicts fold k, so that the whole simulation keeps its statistics and no
-    training event is ever predicted by its own model. Recorded and new events take the model of
-    their own fold, as simulation does. The prediction of an event depends on neither row order,
-    chunk nor subset.
-"""
-        + _PARAMETERS.format(kind="Classifier")
-        + """    classes_ : ndarray of shape (n_classes,)
+    classes_ : ndarray of shape (n_classes,)
         Class labels.
 
     See Also
@@ -285,7 +279,6 @@ class RotatingClassifier(ClassifierMixin, _Rotating):
     >>> model.predict_proba(X, groups=event).shape
     (200, 2)
     """
-    )
 
     __metadata_request__predict_proba = {"groups": True}
     __metadata_request__decision_function = {"groups": True}
@@ -405,13 +398,35 @@ class RotatingClassifier(ClassifierMixin, _Rotating):
 
 
 class RotatingRegressor(RegressorMixin, _Rotating):
-    __doc__ = (
-        """Regressor that predicts each event with the model that never saw it.
+    """Regressor that predicts each event with the model that never saw it.
 
     The regression twin of `RotatingClassifier`: same folds, same rules for identifiers.
-"""
-        + _PARAMETERS.format(kind="Regressor")
-        + """
+
+    Parameters
+    ----------
+    estimator : estimator
+        Regressor to clone for every fold: a model, a Pipeline, or a search.
+    n_splits : int, default=5
+        Number of folds and models.
+    id_columns : str, int or sequence of them, default=None
+        Integer columns of X that identify events; the model does not see them. They survive scorers
+        and displays, which know nothing of ``groups``.
+    salt : int, default=0
+        Another salt gives independent folds.
+    unidentified : {"raise", "mean"}, default="raise"
+        What to do where a model fitted with identifiers is asked to predict without: refuse, or
+        average all models. The mean is unbiased for events that no model saw, such as the held-out
+        rows of a search around this object.
+    n_jobs : int, default=None
+        Folds fitted in parallel.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        ``estimators_[k]`` never saw the events of fold k.
+    n_id_columns_ : int
+        Number of identifier columns; 0 if fitted without.
+
     See Also
     --------
     RotatingClassifier : The same for classifiers.
@@ -426,7 +441,6 @@ class RotatingRegressor(RegressorMixin, _Rotating):
     >>> model.predict(X, groups=event).shape
     (100,)
     """
-    )
 
     def predict(self, X: Any, groups: ArrayLike | None = None) -> NDArray[np.floating]:
         """Predict the target.

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 
+from skhep_ml._format import with_error
 from skhep_ml.metrics import confusion_matrix
 from skhep_ml.plotting._base import Display, model_response
-from skhep_ml.plotting._style import ticks_inside, with_error
+from skhep_ml.plotting._style import ticks_inside
 
 
 class ConfusionDisplay(Display):

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhep_ml._format import with_error
 from skhep_ml._validation import positive_mask
 from skhep_ml.metrics import roc_auc_score
 from skhep_ml.metrics._base import efficiency_error
@@ -19,7 +20,6 @@ from skhep_ml.plotting._style import (
     show_range,
     ticks_inside,
     visible_points,
-    with_error,
 )
 
 

@@ -6,11 +6,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhep_ml._format import with_error
 from skhep_ml.metrics import BestCut, asimov_significance, best_cut, selected_yields
 from skhep_ml.metrics._base import check_score
 from skhep_ml.metrics._significance import ranked_yields
 from skhep_ml.plotting._base import BinaryDisplay
-from skhep_ml.plotting._style import BAND_ALPHA, COLORS, ticks_inside, visible_points, with_error
+from skhep_ml.plotting._style import BAND_ALPHA, COLORS, ticks_inside, visible_points
 
 
 def _asimov_with_std(s: Any, b: Any, s_std: Any, b_std: Any, uncertainty: float) -> tuple[Any, Any]:

@@ -103,11 +103,3 @@ def visible_points(*curves: NDArray[Any], resolution: int = 1000) -> NDArray[np.
         keep[:-1] |= step
         keep[1:] |= step
     return np.flatnonzero(keep)
-
-
-def with_error(value: float, std: float) -> str:
-    """Print a value with its error, both to the error's second digit."""
-    if not (np.isfinite(std) and std > 0):
-        return f"{value:.4g}"
-    decimals = int(np.clip(1 - np.floor(np.log10(std)), 0, 6))
-    return f"{value:.{decimals}f} ± {std:.{decimals}f}"

@@ -6,21 +6,7 @@ import pytest
 from matplotlib import pyplot
 
 from skhep_ml.plotting import RocDisplay
-from skhep_ml.plotting._style import hep_axes, visible_points, with_error
-
-
-@pytest.mark.parametrize(
-    ("value", "std", "text"),
-    [
-        (0.90341, 0.00213, "0.9034 ± 0.0021"),
-        (1234.5, 56.7, "1234 ± 57"),
-        (1.0, 0.0, "1"),
-        (0.12345, np.nan, "0.1235"),
-        (-0.5, 0.5, "-0.50 ± 0.50"),
-    ],
-)
-def test_values_are_printed_to_the_second_digit_of_the_error(value, std, text):
-    assert with_error(value, std) == text
+from skhep_ml.plotting._style import hep_axes, visible_points
 
 
 def test_visible_points_leave_out_less_than_a_step():

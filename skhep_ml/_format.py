@@ -8,7 +8,7 @@ def with_error(value: float | None, std: float | None, *, sign: bool = False) ->
 
     Examples
     --------
-    >>> from skhep_ml.report._format import with_error
+    >>> from skhep_ml._format import with_error
     >>> with_error(0.912345, 0.00312), with_error(41234.5, 312.4)
     ('0.9123 ± 0.0031', '41,230 ± 310')
     """
@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> from skhep_ml.report._format import number
+    >>> from skhep_ml._format import number
     >>> number(1234567.8), number(0.01234), number(None)
     ('1,234,568', '0.0123', 'undefined')
     """
@@ -49,7 +49,7 @@ def p_value(value: float | None) -> str:
 
     Examples
     --------
-    >>> from skhep_ml.report._format import p_value
+    >>> from skhep_ml._format import p_value
     >>> p_value(0.1234), p_value(1e-7), p_value(1.0)
     ('0.12', '< 0.0001', '1.00')
     """
@@ -65,7 +65,7 @@ def percent(value: float | None) -> str:
 
     Examples
     --------
-    >>> from skhep_ml.report._format import percent
+    >>> from skhep_ml._format import percent
     >>> percent(0.1234), percent(0.0)
     ('12.3%', '0%')
     """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skhep_ml.report._format import number, p_value, percent, with_error
+from skhep_ml._format import number, p_value, percent, with_error
 
 
 @pytest.mark.parametrize(
