@@ -80,7 +80,7 @@ def derived_features(c: Mapping[str, Array]) -> dict[str, Array]:
     gap = c["jet1_eta"] - c["jet2_eta"]
     offset = c["lep_eta"] - (c["jet1_eta"] + c["jet2_eta"]) / 2
     # two jets at the same rapidity leave no room between them: the limit is 0
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         centrality = np.where(gap == 0, 0.0, np.exp(-4 * (offset / gap) ** 2))
     lep, tau, jet1, jet2 = (
         (c[f"{thing}_pt"], c[f"{thing}_eta"], c[f"{thing}_phi"])

@@ -138,3 +138,8 @@ def test_agrees_with_the_derived_columns_of_the_challenge():
     ratio = (ours["m_jj"] / column["DER_mass_jet_jet"])[pairs]
     assert ratio.max() < 1.003
     assert 0.98 < np.median(ratio) < 1
+
+
+def test_jets_almost_at_the_same_rapidity_have_no_room_between_them():
+    features = derive(lep=(20, 1, 0), jet1=(20, 0, 0), jet2=(20, 1e-310, 0))
+    assert features["lep_eta_centrality"] == 0
