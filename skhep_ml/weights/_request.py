@@ -1,5 +1,6 @@
 """Metadata requests for scikit-learn's own estimators."""
 
+import importlib.util
 from typing import Any
 
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -50,6 +51,10 @@ def request_weights(estimator: Any, *, groups: bool = True) -> Any:
             "sklearn.set_config(enable_metadata_routing=True) first"
         )
         raise RuntimeError(msg)
+    # importing imbalanced-learn adds a method to scikit-learn's global list of routable ones, and
+    # requests that were stored before it lack that method and break: so it comes first
+    if importlib.util.find_spec("imblearn") is not None:
+        importlib.import_module("imblearn")
     names = ["sample_weight", "groups"] if groups else ["sample_weight"]
     seen: set[int] = set()
     stack = [estimator]

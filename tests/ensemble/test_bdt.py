@@ -12,16 +12,18 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skhep_ml._hashing import held_out
-from skhep_ml.datasets import make_signed_events
+from skhep_ml.datasets import load_higgs, make_signed_events
 from skhep_ml.ensemble import BDTClassifier, BDTRegressor
 from skhep_ml.exceptions import BiasedWeightsWarning, WeightWarning
+from skhep_ml.impute import MissingValueImputer
+from skhep_ml.linear_model import LogisticRegression
 from skhep_ml.metrics import (
     background_rejection_scorer,
     confusion_scorer,
     roc_auc_score,
     roc_auc_scorer,
 )
-from skhep_ml.model_selection import EventNumberKFold
+from skhep_ml.model_selection import EventNumberKFold, train_val_test_split
 from skhep_ml.preprocessing import ZScoreScaler
 
 FAST = {"n_estimators": 20, "max_depth": 3, "n_jobs": 1, "random_state": 0}
@@ -341,3 +343,20 @@ def test_one_class_and_infinite_features():
     X[3, 1] = np.inf
     with pytest.raises(ValueError, match="infinity"):
         BDTClassifier().fit(X, np.repeat([0, 1], 5))
+
+
+def test_embedded_higgs_events_are_hard_for_a_linear_model_and_not_for_trees():
+    events = load_higgs()
+    X, _, X_test, y, _, y_test, w, _, w_test = train_val_test_split(
+        events.data, events.target, events.weight, groups=events.event_number,
+        fractions=(0.6, 0.0, 0.4),
+    )  # fmt: skip
+    bdt = BDTClassifier(n_estimators=100, class_weight="balanced", random_state=0)
+    linear = LogisticRegression(class_weight="balanced")
+    linear = make_pipeline(MissingValueImputer(), ZScoreScaler(), linear)
+    score = bdt.fit(X, y, w).predict_proba(X_test)[:, 1]
+    auc, std = roc_auc_score(y_test, score, sample_weight=w_test, return_std=True)
+    score = linear.fit(X, y, logisticregression__sample_weight=w).predict_proba(X_test)[:, 1]
+    linear_auc, linear_std = roc_auc_score(y_test, score, sample_weight=w_test, return_std=True)
+    assert 0.87 < auc < 0.94
+    assert auc - linear_auc > 3 * np.hypot(std, linear_std)

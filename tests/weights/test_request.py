@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import sklearn
@@ -53,3 +56,33 @@ def test_walks_meta_estimators_and_keeps_decisions():
             params={"sample_weight": w, "groups": event},
         )  # fmt: skip
         assert np.isfinite(scores["test_score"]).all()
+
+
+@pytest.mark.parametrize("first", ["imblearn", "request"])
+def test_import_order_of_imbalanced_learn_does_not_matter(first):
+    code = """
+import numpy as np, sklearn
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_validate
+from sklearn.pipeline import make_pipeline
+from skhep_ml.metrics import roc_auc_scorer
+from skhep_ml.model_selection import EventNumberKFold
+from skhep_ml.preprocessing import ZScoreScaler
+from skhep_ml.weights import request_weights
+sklearn.set_config(enable_metadata_routing=True)
+ORDER
+X, y = np.random.default_rng(0).normal(size=(60, 2)), np.tile([0, 1], 30)
+params = {"sample_weight": np.ones(60), "groups": np.arange(60)}
+scores = cross_validate(
+    model, X, y, cv=EventNumberKFold(2), scoring=roc_auc_scorer(), params=params
+)
+assert np.isfinite(scores["test_score"]).all()
+"""
+    steps = [
+        "import imblearn.over_sampling",
+        "model = request_weights(make_pipeline(ZScoreScaler(), LogisticRegression()))",
+    ]
+    order = steps if first == "imblearn" else steps[::-1]
+    code = code.replace("ORDER", "\n".join(order))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
