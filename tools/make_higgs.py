@@ -530,7 +530,6 @@ def generate(process, path, library_path, trials=None, target=None, batch=400, s
 def write_part(path, process, parts, sigma, tried):
     columns = {f: np.concatenate([p[f] for p in parts]) for f in parts[0]}
     columns["weight"] = columns["weight"] * sigma * LUMINOSITY / tried
-    columns["ditau_mass"] = ditau_mass(columns)
     temporary = Path(path).with_suffix(".tmp.npz")
     np.savez_compressed(temporary, process=process, tried=tried, **columns)
     temporary.replace(path)

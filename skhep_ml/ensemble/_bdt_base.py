@@ -18,21 +18,26 @@ from skhep_ml._validation import align_columns, check_event_id, check_event_weig
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.weights._policies import TrainingWeights, check_policy, prepare_weights
 
-# constructor parameter -> name in the engine
-_ENGINE_NAMES = {
-    "learning_rate": "learning_rate",
-    "max_depth": "max_depth",
-    "max_leaves": "max_leaves",
-    "gamma": "gamma",
-    "subsample": "subsample",
-    "colsample_bytree": "colsample_bytree",
-    "reg_alpha": "reg_alpha",
-    "reg_lambda": "reg_lambda",
-    "max_bin": "max_bin",
-}
+# constructor parameters that the engine takes under the same name
+_ENGINE_PARAMETERS = (
+    "learning_rate",
+    "max_depth",
+    "max_leaves",
+    "gamma",
+    "subsample",
+    "colsample_bytree",
+    "reg_alpha",
+    "reg_lambda",
+    "max_bin",
+)
 
 
 class BaseBDT(BaseEstimator):
+    """Boosted trees under weights: parameters, the fit, early stopping and importances.
+
+    Subclasses say how the target is encoded and what its objectives and losses are.
+    """
+
     __metadata_request__fit = {
         "sample_weight": True,
         "groups": True,
@@ -122,6 +127,13 @@ class BaseBDT(BaseEstimator):
             held = self._stopping_mask(codes, classes, groups, seed)
             rows = np.flatnonzero(~held)
             sets = [("validation", X[held], target[held], None if weight is None else weight[held])]
+        for name, _, _, w_held in sets:
+            if w_held is not None and w_held.sum() <= 0:
+                msg = (
+                    f"the weights of {name} sum to {w_held.sum():.6g}: early stopping needs a "
+                    "positive sum; change validation_fraction or salt, or give more events"
+                )
+                raise ValueError(msg)
 
         def fit_rows(rows: Any, sets: list[Any], n_rounds: int) -> Any:
             pick = lambda array: None if array is None else array[rows]  # noqa: E731
@@ -166,7 +178,7 @@ class BaseBDT(BaseEstimator):
         from skhep_ml.ensemble._engine import EvaluationSet, train_booster
 
         params = {
-            **{engine: getattr(self, own) for own, engine in _ENGINE_NAMES.items()},
+            **{name: getattr(self, name) for name in _ENGINE_PARAMETERS},
             **self._objective_params(),
             "min_child_weight": self.min_child_weight,
             "monotone_constraints": self._monotone(),
@@ -241,7 +253,13 @@ class BaseBDT(BaseEstimator):
         if not 0 < self.validation_fraction < 1:
             msg = f"validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}"
             raise ValueError(msg)
-        taken = set(_ENGINE_NAMES) | {"objective", "num_class", "base_score", "nthread", "seed"}
+        taken = set(_ENGINE_PARAMETERS) | {
+            "objective",
+            "num_class",
+            "base_score",
+            "nthread",
+            "seed",
+        }
         clash = sorted(taken & set(self.engine_params or {}))
         if clash:
             msg = f"engine_params may not set {clash}: the estimator does, by its own parameters"

@@ -90,10 +90,13 @@ def calibration_error(
     if weight is None:
         weight = np.ones(len(prob))
     total = check_positive_sum(weight, "given")
-    if strategy == "uniform":
-        edges = np.linspace(0, 1, n_bins + 1)[1:-1]
-    else:
-        edges = np.quantile(prob, np.linspace(0, 1, n_bins + 1)[1:-1])
-    bins = np.searchsorted(edges, prob, "right")
+    bins = probability_bins(prob, n_bins, strategy)
     residuals = np.bincount(bins, weight * (positive - prob), n_bins)
     return float(np.abs(residuals).sum() / total)
+
+
+def probability_bins(prob: NDArray[np.floating], n_bins: int, strategy: str) -> NDArray[np.intp]:
+    """Bin of every probability, of equal width or of equal counts (``"quantile"``)."""
+    levels = np.linspace(0, 1, n_bins + 1)[1:-1]
+    edges = levels if strategy == "uniform" else np.quantile(prob, levels)
+    return np.searchsorted(edges, prob, "right")

@@ -274,6 +274,7 @@ def ams(s: Any, b: Any, b_reg: float) -> NDArray[np.float64]:
 
 
 def check_b_reg(b_reg: float) -> None:
+    """Refuse a negative regularisation."""
     if not b_reg >= 0:
         msg = f"b_reg must not be negative, got {b_reg}"
         raise ValueError(msg)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from skhep_ml._validation import check_event_weight
 from skhep_ml.metrics import calibration_error
 from skhep_ml.metrics._base import efficiency_error, greater_label_mask
-from skhep_ml.metrics._calibration import check_probability
+from skhep_ml.metrics._calibration import check_probability, probability_bins
 from skhep_ml.plotting._base import BinaryDisplay
 from skhep_ml.plotting._style import (
     CHANCE,
@@ -147,9 +147,7 @@ class CalibrationDisplay(BinaryDisplay):
         weight = check_event_weight(sample_weight, len(prob))
         if weight is None:
             weight = np.ones(len(prob))
-        levels = np.linspace(0, 1, n_bins + 1)[1:-1]
-        edges = levels if strategy == "uniform" else np.quantile(prob, levels)
-        bins = np.searchsorted(edges, prob, "right")
+        bins = probability_bins(prob, n_bins, strategy)
 
         def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.bincount(bins, values, n_bins).astype(np.float64)

@@ -318,6 +318,11 @@ def test_gpu_agrees_with_cpu(events):
         ({}, {"eval_set": [(np.zeros((3, 2)), [0, 1])]}, "3 events in X and 2 in y"),
         ({}, {"eval_set": [(np.zeros((2, 2)), [0, 5])]}, "label 5 was not seen in fit"),
         ({}, {"eval_set": [(np.zeros((1, 2)), [0])], "sample_weight_eval_set": []}, "1 pairs"),
+        (
+            {},
+            {"eval_set": [(np.zeros((2, 2)), [0, 1])], "sample_weight_eval_set": [[1, -2]]},
+            "weights of validation_0 sum to -1",
+        ),
         ({"negative_weights": "ignore"}, {}, "negative_weights must be one of"),
         ({"negative_weights": "raise"}, {"sample_weight": np.r_[-1, np.ones(99)]}, "event 0"),
         ({"weight_scale": "max"}, {"sample_weight": np.ones(100)}, "weight_scale"),
