@@ -2,8 +2,11 @@
 
 __all__ = [
     "BiasedWeightsWarning",
+    "DivergenceWarning",
     "EmptyColumnWarning",
     "EventFoldWarning",
+    "NetWarning",
+    "TruncationWarning",
     "UnidentifiedEventsWarning",
     "WeightWarning",
 ]
@@ -27,3 +30,15 @@ class UnidentifiedEventsWarning(UserWarning):
 
 class EmptyColumnWarning(UserWarning):
     """A column without a single value, from which a transformer can learn nothing."""
+
+
+class TruncationWarning(UserWarning):
+    """Particles that do not fit into a padded cloud and are lost."""
+
+
+class NetWarning(UserWarning):
+    """Something about the training of a network that the user should know."""
+
+
+class DivergenceWarning(NetWarning):
+    """A training loss that became infinite or NaN."""

@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skhep_ml._early_stopping import call_metric
 from skhep_ml.ensemble._bdt_base import BaseBDT
 from skhep_ml.ensemble._objectives import (
     log_loss_from_margin,
@@ -52,7 +53,7 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         Bins a feature is cut into.
     monotone_constraints : dict or sequence, default=None
         -1, 0 or 1 a feature, by name (DataFrame) or number.
-    negative_weights : {"refine", "keep", "drop", "abs", "raise"}, default="refine"
+    negative_weights : {"refine", "keep", "pair", "cell", "drop", "abs", "raise"}, default="refine"
         What training does with negative weights, see `skhep_ml.weights.apply_negative_weights`.
     weight_scale : {"mean", None}, default="mean"
         Divide weights by their mean abs(w), so that their unit does not matter; None passes them.
@@ -264,7 +265,7 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
             output = np.asarray(output, dtype=np.float64)
             if not transformed:
                 output = expit(output) if binary else softmax(output, axis=1)
-            return float(_call_metric(scorer, target, self.classes_, output, weight))
+            return float(call_metric(scorer, target, self.classes_, output, weight))
 
         if scorer is None or scorer == "loss":
             return "loss", loss, False
@@ -318,15 +319,6 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         return self.classes_[p.argmax(axis=1)]
 
 
-def _call_metric(
-    metric: Any, codes: NDArray[np.intp], classes: NDArray[Any], output: NDArray[Any], weight: Any
-) -> float:
-    """A metric on probabilities, or on labels where a scorer judges decisions."""
-    if getattr(metric, "response", "score") == "predict":
-        winner = output.argmax(axis=1) if output.ndim == 2 else (output > 0.5).astype(np.intp)
-        output = classes[winner]
-    return getattr(metric, "score_predictions", metric)(classes[codes], output, weight)
-
 
 class BDTRegressor(RegressorMixin, BaseBDT):
     """Boosted decision trees for regression by squared error, with physics weights.
@@ -359,7 +351,7 @@ class BDTRegressor(RegressorMixin, BaseBDT):
         Bins a feature is cut into.
     monotone_constraints : dict or sequence, default=None
         -1, 0 or 1 a feature, by name (DataFrame) or number.
-    negative_weights : {"refine", "keep", "drop", "abs", "raise"}, default="refine"
+    negative_weights : {"refine", "keep", "pair", "cell", "drop", "abs", "raise"}, default="refine"
         What training does with negative weights, see `skhep_ml.weights.apply_negative_weights`.
     weight_scale : {"mean", None}, default="mean"
         Divide weights by their mean abs(w), so that their unit does not matter; None passes them.

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.inspection import permutation_importance
-from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhep_ml._device import resolve_device
-from skhep_ml._hashing import check_no_empty_fold, held_out
+from skhep_ml._early_stopping import evaluation_pairs, stopping_mask
 from skhep_ml._validation import align_columns, check_event_id, check_event_weight
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.weights._policies import TrainingWeights, check_policy, prepare_weights
@@ -124,7 +123,14 @@ class BaseBDT(BaseEstimator):
         sets = self._evaluation_sets(eval_set, sample_weight_eval_set)
         rows: Any = slice(None)
         if self.early_stopping_rounds is not None and not sets:
-            held = self._stopping_mask(codes, classes, groups, seed)
+            held = stopping_mask(
+                codes,
+                classes,
+                groups,
+                fraction=self.validation_fraction,
+                salt=self.salt,
+                seed=seed,
+            )
             rows = np.flatnonzero(~held)
             sets = [("validation", X[held], target[held], None if weight is None else weight[held])]
         for name, _, _, w_held in sets:
@@ -265,43 +271,9 @@ class BaseBDT(BaseEstimator):
             msg = f"engine_params may not set {clash}: the estimator does, by its own parameters"
             raise ValueError(msg)
 
-    def _stopping_mask(
-        self, codes: NDArray[np.intp], classes: NDArray[Any], groups: Any, seed: int
-    ) -> NDArray[np.bool_]:
-        if groups is not None:
-            held = held_out(groups, self.validation_fraction, "early_stopping", self.salt)
-            check_no_empty_fold(held.astype(np.intp), 2)
-        else:
-            _, rows = train_test_split(
-                np.arange(len(codes)),
-                test_size=self.validation_fraction,
-                random_state=seed,
-                stratify=codes if len(classes) > 1 else None,
-            )
-            held = np.zeros(len(codes), dtype=bool)
-            held[rows] = True
-        for part, name in ((held, "early-stopping part"), (~held, "training part")):
-            missing = np.flatnonzero(np.bincount(codes[part], minlength=len(classes)) == 0)
-            if len(missing):
-                msg = (
-                    f"class {classes.tolist()[missing[0]]!r} has no events in the {name}: change "
-                    "validation_fraction or salt, or give an eval_set"
-                )
-                raise ValueError(msg)
-        return held
-
     def _evaluation_sets(self, eval_set: Any, sample_weight_eval_set: Any) -> list[Any]:
-        if not eval_set:
-            return []
-        if isinstance(eval_set, tuple):
-            eval_set = [eval_set]
-        weights = sample_weight_eval_set
-        weights = [None] * len(eval_set) if weights is None else list(weights)
-        if len(weights) != len(eval_set):
-            msg = f"{len(eval_set)} pairs in eval_set, {len(weights)} in sample_weight_eval_set"
-            raise ValueError(msg)
         sets = []
-        for k, ((X, y), w) in enumerate(zip(eval_set, weights, strict=True)):
+        for k, (X, y, w) in enumerate(evaluation_pairs(eval_set, sample_weight_eval_set)):
             table = self._table(X)
             target = self._encode(y)
             if len(target) != len(table):

@@ -1,0 +1,7 @@
+"""Networks that are skorch nets and scikit-learn estimators, trained under physics weights."""
+
+from skhep_ml.neural_network import modules
+from skhep_ml.neural_network._classifier import NetClassifier
+from skhep_ml.neural_network._regressor import NetRegressor
+
+__all__ = ["NetClassifier", "NetRegressor", "modules"]

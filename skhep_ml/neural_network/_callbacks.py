@@ -1,0 +1,248 @@
+"""Training features as skorch callbacks: schedules, stopping, averages, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from skhep_ml.exceptions import DivergenceWarning
+
+SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "plateau")
+
+
+def copy_state(net: Any) -> dict[str, Any]:
+    """Copy of the weights of module and criterion."""
+    return {
+        part: {name: value.detach().clone() for name, value in module.state_dict().items()}
+        for part, module in _parts(net).items()
+    }
+
+
+def load_state(net: Any, state: dict[str, Any]) -> None:
+    """Put copied weights back."""
+    for part, module in _parts(net).items():
+        module.load_state_dict(state[part])
+
+
+def _parts(net: Any) -> dict[str, torch.nn.Module]:
+    parts = {"module": net.module_, "criterion": net.criterion_}
+    return {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
+
+
+class Stop(KeyboardInterrupt):
+    """Ends the training, as skorch's own callbacks end it."""
+
+
+class DivergenceGuard(Callback):
+    """Stops when the loss is no longer finite, with the last weights that were."""
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Remember the initial weights."""
+        self.state_: Any = copy_state(net)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Compare and remember, or restore."""
+        loss = net.history[-1, "train_loss"]
+        if math.isfinite(loss):
+            self.state_ = copy_state(net)
+            return
+        load_state(net, self.state_)
+        msg = (
+            f"the training loss is {loss} in epoch {len(net.history)}: stopped with the weights of "
+            "the epoch before; a smaller lr, max_grad_norm=1.0 or scaled inputs may help"
+        )
+        warnings.warn(msg, DivergenceWarning, stacklevel=2)
+        raise Stop
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Forget the copy."""
+        self.state_ = None
+
+
+class Throughput(Callback):
+    """Records events per second of training, and the peak of a GPU's memory in bytes."""
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.start_ = time.perf_counter()
+        if str(net.device_).startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(net.device_)
+
+    def on_epoch_end(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Record."""
+        seconds = time.perf_counter() - self.start_
+        net.history.record("events_per_s", len(dataset_train) / seconds)
+        if str(net.device_).startswith("cuda"):
+            net.history.record("gpu_memory", torch.cuda.max_memory_allocated(net.device_))
+
+
+class Schedule(Callback):
+    """Learning rate by epoch.
+
+    Parameters
+    ----------
+    kind : str
+        One of `SCHEDULES`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start anew."""
+        self.scheduler_: Any = None
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Make the scheduler when the number of batches is known, and record the rate."""
+        if self.scheduler_ is None:
+            n_batches = len(net.get_iterator(dataset_train, training=True))
+            self.scheduler_ = self._make(net, n_batches)
+            state = net._resumed("scheduler")
+            if state is not None:
+                self.scheduler_.load_state_dict(state)
+                # making a scheduler resets the rates of the optimizer
+                net.optimizer_.load_state_dict(net._resumed("optimizer"))
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Step."""
+        if self.kind == "plateau":
+            key = "valid_loss" if "valid_loss" in net.history[-1] else "train_loss"
+            self.scheduler_.step(net.history[-1, key])
+        elif self.kind != "one_cycle":
+            self.scheduler_.step()
+
+    def _make(self, net: Any, n_batches: int) -> Any:
+        schedulers, optimizer = torch.optim.lr_scheduler, net.optimizer_
+        epochs = max(net.max_epochs, 1)
+        if self.kind == "step":
+            return schedulers.StepLR(optimizer, max(1, epochs // 3), 0.1)
+        if self.kind == "exponential":  # down to a hundredth at the end
+            return schedulers.ExponentialLR(optimizer, 0.01 ** (1 / epochs))
+        if self.kind == "cosine":
+            return schedulers.CosineAnnealingLR(optimizer, epochs)
+        if self.kind == "plateau":
+            return schedulers.ReduceLROnPlateau(optimizer, factor=0.3, patience=3)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return schedulers.OneCycleLR(optimizer, rates, epochs=epochs, steps_per_epoch=n_batches)
+
+
+class BatchSchedule(Schedule):
+    """Learning rate by batch (one cycle)."""
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Step."""
+        if training:
+            self.scheduler_.step()
+
+
+class EarlyStopping(Callback):
+    """Stops when held-out events no longer improve, and restores the best weights.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement before the end.
+    key : str
+        Column of the history to look at.
+    greater_is_better : bool
+        Whether larger values are better.
+    """
+
+    def __init__(self, patience: int, key: str, greater_is_better: bool) -> None:
+        self.patience = patience
+        self.key = key
+        self.greater_is_better = greater_is_better
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start anew, or where a checkpoint stood."""
+        self.best_: float = -math.inf
+        self.epoch_: int = 0
+        self.state_: dict[str, Any] | None = None
+        state = net._resumed("early_stopping")
+        if state is not None:
+            self.best_, self.epoch_, self.state_ = state
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Compare with the best."""
+        value = net.history[-1, self.key]
+        score = value if self.greater_is_better else -value
+        epoch = len(net.history)
+        if score > self.best_:
+            with net._averaged_weights():
+                self.best_, self.epoch_, self.state_ = score, epoch, copy_state(net)
+        net.history.record("best", self.epoch_ == epoch)
+        if epoch - self.epoch_ >= self.patience:
+            raise Stop
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Restore the best weights."""
+        if self.state_ is not None:
+            load_state(net, self.state_)
+            net.best_epoch_ = self.epoch_
+            net.best_score_ = self.best_ if self.greater_is_better else -self.best_
+        self.state_ = None
+
+
+class WeightAverage(Callback):
+    """Exponential moving average of the weights over batches, used for everything but training.
+
+    Parameters
+    ----------
+    decay : float
+        Part of the average that each batch keeps; the first batches average evenly.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start from the present weights."""
+        state = net._resumed("average")
+        self.parameters_: Any = [p for p in net.module_.parameters() if p.requires_grad]
+        self.average_: Any = (
+            [p.detach().clone() for p in self.parameters_] if state is None else state
+        )
+        self.steps_ = net._resumed("average_steps") or 0
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Move the average."""
+        if training:
+            self.steps_ += 1
+            share = 1 - min(self.decay, self.steps_ / (self.steps_ + 9))
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average_, [p.data for p in self.parameters_], share)
+
+    def swap(self) -> None:
+        """Exchange weights and their average."""
+        for parameter, average in zip(self.parameters_, self.average_, strict=True):
+            parameter.data, average.data = average.data, parameter.data
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """The average becomes the result."""
+        if self.average_ is not None and not net._restores_best():
+            self.swap()
+        self.average_ = self.parameters_ = None
+
+
+class Checkpoint(Callback):
+    """Writes everything that the rest of the training depends on, every few epochs.
+
+    Parameters
+    ----------
+    every : int
+        Epochs between two checkpoints.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Write."""
+        if len(net.history) % self.every == 0:
+            net._save_checkpoint()

@@ -1,0 +1,336 @@
+"""Networks for classification."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+from skorch.utils import data_from_dataset
+from torch import Tensor
+
+from skhep_ml._early_stopping import call_metric
+from skhep_ml.neural_network._dataset import WEIGHT, BatchIterator, EventDataset
+from skhep_ml.neural_network._losses import (
+    CLASSIFICATION_LOSSES,
+    CrossEntropyLoss,
+    EventLoss,
+    FocalLoss,
+    UnreducedLoss,
+)
+from skhep_ml.neural_network._net import EventNet
+from skhep_ml.neural_network.modules import MLP
+
+
+class NetClassifier(ClassifierMixin, EventNet):
+    """Neural network classifier: a skorch net with physics weights, without waiting for Python.
+
+    The default is a multilayer perceptron of 3 layers with 256 nodes and ReLU.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class or instance, default=MLP
+        The architecture, from `skhep_ml.neural_network.modules` or your own. A class gets
+        ``n_features``, ``n_outputs``, ``image_shape`` and ``input_shapes`` from the data where its
+        constructor has arguments of these names, and ``module__<name>`` for the others. It
+        returns one logit a class, alone or as the first of a tuple.
+    criterion : {"cross_entropy", "focal"} or torch criterion, default="cross_entropy"
+        The loss; ``criterion__label_smoothing``, ``criterion__gamma``. A torch class is made with
+        ``reduction="none"``, so that it takes weights.
+    optimizer : str or torch optimizer class, default="adamw"
+        "sgd", "momentum", "adagrad", "rmsprop", "adam", "nadam", "adamw"; ``optimizer__<name>`` for
+        its arguments.
+    lr : float, default=1e-3
+        Learning rate, the largest one where a schedule changes it.
+    weight_decay : float, default=0.0
+        Weight decay of the optimizer (decoupled for "adamw").
+    l1 : float, default=0.0
+        Penalty on the sum of the absolute weights, biases left out.
+    schedule : str, default="constant"
+        "constant", "step" (a tenth after each third), "exponential" (down to a hundredth),
+        "cosine", "one_cycle" or "plateau" (0.3 after 3 epochs without a better loss).
+    max_epochs : int, default=30
+        Passes over the events; an upper limit under early stopping.
+    batch_size : int or "auto", default="auto"
+        Events in a training step; "auto" takes a power of two near n / 128, from 32 to 1024 (4096
+        on a GPU); -1 takes all.
+    sampling : {"shuffle", "weight"}, default="shuffle"
+        "weight" draws events in proportion to abs(w), with replacement: for weights that span
+        orders of magnitude.
+    early_stopping : bool, default=False
+        Stop when held-out events no longer improve, and restore the best weights.
+    validation_fraction : float, default=0.2
+        Fraction of events held out for it, by ``groups`` where given.
+    patience : int, default=10
+        Epochs without improvement before the end.
+    eval_metric : scorer or callable, default=None
+        What early stopping looks at: None for the loss, a scorer of `skhep_ml.metrics`, or a
+        function (y_true, y_score, sample_weight) whose larger values are better.
+    refit : bool, default=False
+        After early stopping, train again on all events for the best number of epochs.
+    negative_weights : {"refine", "keep", "pair", "cell", "drop", "abs", "raise"}, default="refine"
+        What training does with negative weights, see `skhep_ml.weights.apply_negative_weights`.
+    weight_scale : {"mean", None}, default="mean"
+        Divide weights by their mean abs(w), so that their unit does not matter; None passes them.
+    weight_cap : float, default=None
+        Quantile of abs(w) at which training limits abs(w); a warning says what that takes away.
+    class_weight : "balanced" or dict, default=None
+        "balanced" gives all classes the same signed weight sum in training; a dict multiplies
+        the weights of the classes it names.
+    max_grad_norm : float, default=None
+        Length to which longer gradients are cut.
+    ema_decay : float, default=None
+        Use an exponential moving average of the weights over batches, with this decay, for
+        validation and prediction.
+    precision : {"float32", "bf16"}, default="float32"
+        "bf16" runs the module under `torch.autocast`.
+    compile : bool, default=False
+        Whether to use `torch.compile`.
+    checkpoint : path, default=None
+        File that holds the state of training; a fit that finds it there continues, with the result
+        of an uninterrupted one.
+    checkpoint_every : int, default=1
+        Epochs between two checkpoints.
+    salt : int, default=0
+        Salt of the splits by event identifiers (early stopping, refinement).
+    iterator_train, iterator_valid : class, default=BatchIterator
+        Source of batches; a `torch.utils.data.DataLoader` works too, slowly.
+    train_split : callable, default=None
+        skorch's way of holding events out.
+    callbacks : list, default=None
+        skorch callbacks. One that reads the history of single batches costs speed.
+    warm_start : bool, default=False
+        Whether a second ``fit`` continues with the present weights.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU where one is.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, order of events, dropout, splits and refinement.
+    verbose : int, default=0
+        Above 0: a line an epoch.
+    **kwargs : dict
+        ``module__*``, ``criterion__*``, ``optimizer__*``, ``callbacks__*``, ``iterator_train__*``
+        and skorch's other parameters.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    module_ : torch.nn.Module
+        The trained network.
+    history_ : skorch.history.History
+        Losses, rates, durations, events per second of every epoch.
+    best_epoch_, best_score_ : int, float
+        With early stopping: the best epoch, counted from 1, and its loss or metric.
+    n_features_in_ : int
+        Features of a table or of a particle, channels of an image, or number of named inputs.
+    feature_names_in_ : ndarray of str
+        Columns, if fitted on a DataFrame; later DataFrames are read by these names.
+
+    Notes
+    -----
+    Events stay on the device as tensors, batches are slices of them, and one synchronisation an
+    epoch reads the losses. The loss of a batch is the mean of w times the loss of an event, weights
+    having mean abs(w) = 1. Training is bit-reproducible on a CPU for a given ``random_state``.
+
+    Examples
+    --------
+    >>> from skhep_ml.datasets import make_signed_events
+    >>> from skhep_ml.neural_network import NetClassifier
+    >>> events = make_signed_events(2000, negative_fraction=0.2, random_state=0)
+    >>> net = NetClassifier(max_epochs=3, class_weight="balanced", random_state=0, device="cpu")
+    >>> net.fit(events.data, events.target, events.weight).predict_proba(events.data).shape
+    (4000, 2)
+    """
+
+    _losses: ClassVar[dict[str, type[EventLoss]]] = CLASSIFICATION_LOSSES
+
+    def __init__(
+        self,
+        module: Any = MLP,
+        *,
+        criterion: Any = "cross_entropy",
+        optimizer: Any = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        l1: float = 0.0,
+        schedule: str = "constant",
+        max_epochs: int = 30,
+        batch_size: int | str = "auto",
+        sampling: str = "shuffle",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        patience: int = 10,
+        eval_metric: Any = None,
+        refit: bool = False,
+        negative_weights: str = "refine",
+        weight_scale: str | None = "mean",
+        weight_cap: float | None = None,
+        class_weight: Any = None,
+        max_grad_norm: float | None = None,
+        ema_decay: float | None = None,
+        precision: str = "float32",
+        compile: bool = False,
+        checkpoint: Any = None,
+        checkpoint_every: int = 1,
+        salt: int = 0,
+        iterator_train: Any = BatchIterator,
+        iterator_valid: Any = BatchIterator,
+        train_split: Any = None,
+        callbacks: Any = None,
+        warm_start: bool = False,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            module,
+            criterion=criterion,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            l1=l1,
+            schedule=schedule,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            sampling=sampling,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            eval_metric=eval_metric,
+            refit=refit,
+            negative_weights=negative_weights,
+            weight_scale=weight_scale,
+            weight_cap=weight_cap,
+            max_grad_norm=max_grad_norm,
+            ema_decay=ema_decay,
+            precision=precision,
+            compile=compile,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            salt=salt,
+            iterator_train=iterator_train,
+            iterator_valid=iterator_valid,
+            train_split=train_split,
+            callbacks=callbacks,
+            warm_start=warm_start,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+            **kwargs,
+        )
+        self.class_weight = class_weight
+
+    def _learn_target(self, y: Any) -> NDArray[np.int64]:
+        check_classification_targets(y)
+        labels = column_or_1d(y, warn=True)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            msg = f"only one class in y: {self.classes_.tolist()}; a classifier needs two"
+            raise ValueError(msg)
+        return codes.astype(np.int64)
+
+    def _learn_from_dataset(self, X: Any, y: Any) -> None:
+        if y is None:
+            try:
+                _, y = data_from_dataset(X)
+            except AttributeError:
+                return  # a Dataset that does not show its target: the module must know its size
+        self.classes_ = np.unique(np.asarray(y))
+
+    def _encode(self, y: Any) -> NDArray[np.int64]:
+        labels = column_or_1d(y)
+        unseen = np.setdiff1d(labels, self.classes_)
+        if len(unseen):
+            msg = f"label {unseen.tolist()[0]!r} was not seen in fit, which had {self.classes_}"
+            raise ValueError(msg)
+        return np.searchsorted(self.classes_, labels).astype(np.int64)
+
+    def _codes(self, target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return target, self.classes_
+
+    def _n_targets(self) -> int:
+        return len(self.classes_)
+
+    def _metric(self, output: Tensor, dataset: EventDataset) -> float:
+        probability = self._probability(output).cpu().numpy().astype(np.float64)
+        weight = dataset.extras.get(WEIGHT)
+        return call_metric(
+            self.eval_metric,
+            dataset.y.cpu().numpy(),
+            self.classes_,
+            probability[:, 1] if probability.shape[1] == 2 else probability,
+            None if weight is None else weight.cpu().numpy().astype(np.float64),
+        )
+
+    def _probability(self, output: Tensor) -> Tensor:
+        """Probabilities (n_events, n_classes) from the module's output."""
+        if callable(self.predict_nonlinearity):
+            return self.predict_nonlinearity(output)
+        loss = self.criterion_
+        criterion = loss.criterion if isinstance(loss, UnreducedLoss) else loss
+        if isinstance(criterion, (CrossEntropyLoss, FocalLoss, torch.nn.CrossEntropyLoss)):
+            probability = torch.softmax(output, dim=-1)
+            return probability.mean(dim=1) if probability.ndim == 3 else probability
+        if isinstance(criterion, torch.nn.BCEWithLogitsLoss):
+            signal = torch.sigmoid(output.reshape(len(output)))
+            return torch.stack([1 - signal, signal], dim=1)
+        return output
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like
+            Events, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_events, n_classes)
+            Probabilities, in the order of ``classes_``.
+        """
+        check_is_fitted(self, "module_")
+        return self._probability(self._outputs(X)).numpy()
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Predict log odds for two classes, log probabilities for more.
+
+        Parameters
+        ----------
+        X : array-like
+            Events, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_events,) or (n_events, n_classes)
+            Scores without rounding at 0 and 1.
+        """
+        check_is_fitted(self, "module_")
+        output = self._outputs(X)
+        if output.ndim == 2 and output.shape[1] == len(self.classes_) == 2:
+            logits = torch.log_softmax(output, dim=1)
+        else:
+            tiny = torch.finfo(output.dtype).tiny
+            logits = torch.log(self._probability(output).clamp(min=tiny))
+        return (logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits).numpy()
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like
+            Events, as in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_events,)
+            Labels.
+        """
+        winner = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[winner]

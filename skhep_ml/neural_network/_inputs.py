@@ -1,0 +1,104 @@
+"""From what a user passes as X to float32 arrays, one or several by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils.validation import check_array, validate_data
+from torch import Tensor
+
+from skhep_ml._validation import align_columns
+
+KINDS = {2: "table", 3: "cloud", 4: "image"}
+
+
+def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
+    """Check X and return it as float32 arrays: one, or a dict of them.
+
+    On ``reset`` the shapes are recorded in ``net.input_shapes_``: without the number of events
+    and, for clouds, with None for the number of particles.
+
+    Raises
+    ------
+    ValueError
+        NaN in a table or image, infinite values, or other shapes than in fit.
+    """
+    if isinstance(X, Mapping) and not issparse(X):  # sparse matrices of one kind are dicts
+        arrays: Any = {str(name): _named_input(str(name), array) for name, array in X.items()}
+        lengths = {name: len(array) for name, array in arrays.items()}
+        if not arrays or len(set(lengths.values())) > 1:
+            msg = f"the inputs of X must have one length, got {lengths}"
+            raise ValueError(msg)
+        if reset:
+            net.n_features_in_ = len(arrays)
+    elif len(getattr(X, "shape", ())) > 2:
+        arrays = _many_axes(X, "X")
+        if reset:
+            net.n_features_in_ = arrays.shape[2] if arrays.ndim == 3 else arrays.shape[1]
+    else:
+        table = X if reset else align_columns(net, X)
+        arrays = validate_data(net, table, reset=reset, dtype=np.float32)
+    shapes = input_shapes(arrays)
+    if reset:
+        net.input_shapes_ = shapes
+    elif shapes != net.input_shapes_:
+        msg = f"X has inputs of shape {shapes}, but the net was fitted on {net.input_shapes_}"
+        raise ValueError(msg)
+    return arrays
+
+
+def input_shapes(arrays: Any) -> Any:
+    """Shape of each input without its first axis; None for the number of particles."""
+    if isinstance(arrays, dict):
+        return {name: input_shapes(array) for name, array in arrays.items()}
+    shape = arrays.shape[1:]
+    return (None, shape[1]) if len(shape) == 2 else shape
+
+
+def _named_input(name: str, X: Any) -> NDArray[np.float32]:
+    if hasattr(X, "fields") and hasattr(X, "layout"):
+        msg = f"input {name!r} is a jagged array: pad it with JaggedToPadded first"
+        raise ValueError(msg)
+    if len(getattr(X, "shape", ())) > 2:
+        return _many_axes(X, f"input {name!r}")
+    array = check_array(X, dtype=np.float32, ensure_2d=False, input_name=f"input {name!r}")
+    return array.reshape(len(array), -1)
+
+
+def _many_axes(X: Any, name: str) -> NDArray[np.float32]:
+    shape = X.shape
+    if len(shape) not in KINDS:
+        msg = f"{name} has shape {shape}: 2 (table), 3 (cloud) or 4 (image) axes are known"
+        raise ValueError(msg)
+    if 0 in shape[1:]:
+        msg = f"{name} has shape {shape}: no axis beyond the first may be empty"
+        raise ValueError(msg)
+    finite = "allow-nan" if len(shape) == 3 else True
+    return check_array(
+        X, dtype=np.float32, allow_nd=True, ensure_all_finite=finite, input_name=name
+    )
+
+
+def to_tensors(arrays: Any) -> Any:
+    """Tensors that share the memory of the arrays where they may."""
+    if isinstance(arrays, dict):
+        return {name: to_tensors(array) for name, array in arrays.items()}
+    return to_tensor(arrays)
+
+
+def to_tensor(array: NDArray[Any]) -> Tensor:
+    """Tensor with the memory of the array, or of a copy if it is read-only or not contiguous."""
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def flat_table(arrays: Any) -> NDArray[np.float32]:
+    """All inputs side by side as one table, for models of the weights' signs."""
+    parts = list(arrays.values()) if isinstance(arrays, dict) else [arrays]
+    flat = [part.reshape(len(part), -1) for part in parts]
+    return flat[0] if len(flat) == 1 else np.hstack(flat)
