@@ -77,7 +77,7 @@ def closure(X, y, w, p, bins=8):
     return out
 
 
-def run(path, policies=("refine", "keep", "drop", "abs"), n_splits=5):
+def run(path, policies=("refine", "keep", "pair", "cell", "drop", "abs"), n_splits=5):
     w, n, X = read_lhe(path)
     use = n >= 1
     event = np.flatnonzero(use)

@@ -156,7 +156,7 @@ def run_flips(seeds, n=1000):
         sign = np.where(rng.random(2 * n) < 0.3, -1.0, 1.0)
         x_eff, y_eff = draw(int(n * 0.16))
         fits = {"unsigned": (x, y, np.ones(2 * n), "raise")}
-        fits |= {p: (x, y, sign, p) for p in ("refine", "keep", "drop")}
+        fits |= {p: (x, y, sign, p) for p in ("refine", "keep", "pair", "cell", "drop")}
         fits["effective"] = (x_eff, y_eff, np.ones(len(y_eff)), "raise")
         for label, (xx, yy, ww, policy) in fits.items():
             model = BDTClassifier(
@@ -187,7 +187,7 @@ if __name__ == "__main__":
         "--scale", type=float, default=1.0, help="fraction of the full sample sizes"
     )
     parser.add_argument("--toys", default="A,B,flips")
-    parser.add_argument("--policies", default="refine,keep,drop,abs")
+    parser.add_argument("--policies", default="refine,keep,pair,cell,drop,abs")
     args = parser.parse_args()
     for toy_name in args.toys.split(","):
         if toy_name == "flips":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,14 +90,47 @@ def replace_columns(
         return changed
     replaced = {}
     for index, position in enumerate(positions):
-        name = X.columns[position]
-        column = np.asarray(X[name])
+        column = np.asarray(X[X.columns[position]])
         new = values[..., index]
-        if column.dtype.kind != "f" and not np.array_equal(new, new.astype(column.dtype)):
+        if column.dtype.kind != "f" and not _fits(new, column.dtype):
             column = column.astype(np.float64)
         column = np.array(column)
         column[rows] = new
-        replaced[name] = column
+        replaced[position] = column
+    return _with_columns(X, replaced)
+
+
+def copy_columns(X: Any, source: Any, rows: Mapping[int, NDArray[np.intp]]) -> Any:
+    """Copy of X in which column ``position`` holds ``rows[position]`` of that column of ``source``.
+
+    Whatever the type of the column, strings and categories included, it stays.
+    """
+    if not is_frame(X):
+        changed = np.array(X)
+        for position, index in rows.items():
+            changed[..., position] = source[index, ..., position]
+        return changed
+    taken = {
+        position: take_rows(source[source.columns[position]], index)
+        for position, index in rows.items()
+    }
+    return _with_columns(X, taken)
+
+
+def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether a column of integers or booleans can hold the values as they are."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return False
+    return np.array_equal(values, values.astype(dtype))
+
+
+def _with_columns(X: Any, columns: Mapping[int, Any]) -> Any:
+    if not columns:
+        return X
     if hasattr(X, "iloc"):
-        return X.assign(**{str(name): column for name, column in replaced.items()})
-    return X.with_columns(**replaced)
+        changed = X.copy()
+        for position, column in columns.items():
+            # without its index, which has nothing to say here
+            changed.isetitem(position, getattr(column, "array", column))
+        return changed
+    return X.with_columns(**{X.columns[position]: column for position, column in columns.items()})

@@ -319,7 +319,6 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         return self.classes_[p.argmax(axis=1)]
 
 
-
 class BDTRegressor(RegressorMixin, BaseBDT):
     """Boosted decision trees for regression by squared error, with physics weights.
 

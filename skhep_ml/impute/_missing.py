@@ -1,110 +1,77 @@
-"""Replacement of missing values by weighted statistics of their column."""
+"""Replacement of missing values by weighted statistics of their column, or by interpolation."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skhep_ml._validation import align_columns, check_event_weight
+from skhep_ml._clouds import is_cloud
+from skhep_ml._validation import check_event_weight
 from skhep_ml.exceptions import EmptyColumnWarning
-from skhep_ml.preprocessing._histogram import float_key
+from skhep_ml.impute._base import ImputerBase
+from skhep_ml.impute._interpolate import Curve, between_samples, resolve_axis, training_curves
+from skhep_ml.impute._masks import (
+    BoolArray,
+    mask_missing,
+    missing_sentinels,
+    present_rows,
+    refuse_present_infinity,
+    replaced,
+    validate_missing,
+)
+from skhep_ml.impute._statistics import (
+    MissingSums,
+    column_statistics,
+    weighted_median,
+    weighted_mode,
+)
 from skhep_ml.preprocessing._statistics import (
-    ColumnNames,
     FloatArray,
     block_rows,
     column_label,
     memory_order,
-    refuse_infinity,
-    row_blocks,
 )
 
-STRATEGIES = ("median", "mean", "most_frequent", "constant")
-# columns made contiguous at a time: a compromise between strided reads and memory
-_GROUP = 8
-# relative tolerance at which a cumulative weight counts as exactly one half
-_HALF_TOLERANCE = 1e-12
+STRATEGIES = ("median", "mean", "most_frequent", "constant", "interpolate")
 
 
-def mask_missing(block: FloatArray, sentinels: Sequence[float]) -> NDArray[np.bool_]:
-    """Tell which values are NaN or one of the sentinels."""
-    mask = np.isnan(block)
-    for value in sentinels:
-        mask |= block == block.dtype.type(value)
-    return mask
-
-
-def weighted_median(values: FloatArray, weight: NDArray[np.float64] | None) -> float:
-    """Median of the values, each repeated weight times.
-
-    Where a value ends exactly at half of the total weight, the mean of it and the next one.
-    """
-    # a histogram over the leading bits finds the few values among which the median is
-    key = float_key(values) >> 16
-    first = int(key.min())
-    histogram = np.cumsum(np.bincount(key - first, weight))
-    half = histogram[-1] / 2
-    slack = histogram[-1] * _HALF_TOLERANCE
-    low = np.searchsorted(histogram, half - slack)
-    high = np.searchsorted(histogram, half + slack, side="right")
-    near = (key >= low + first) & (key <= high + first)
-    candidates = values[near]
-    order = np.argsort(candidates)
-    near_weight = np.ones(len(order)) if weight is None else weight[near][order]
-    cumulative = np.cumsum(near_weight) + (histogram[low - 1] if low > 0 else 0.0)
-    last = len(order) - 1
-    left = candidates[order[min(np.searchsorted(cumulative, half - slack), last)]]
-    right = candidates[order[min(np.searchsorted(cumulative, half + slack, side="right"), last)]]
-    return float(left) / 2 + float(right) / 2
-
-
-def weighted_mode(values: FloatArray, weight: NDArray[np.float64] | None) -> float:
-    """Value with the largest weight, the smallest of them where several tie."""
-    distinct, codes = np.unique(values, return_inverse=True)
-    weights = np.bincount(codes, weight)
-    return float(distinct[np.argmax(weights >= weights.max() * (1 - _HALF_TOLERANCE))])
-
-
-@dataclass
-class _Sums:
-    """Counts and sums of weights over the events of non-zero weight."""
-
-    n_rows: int
-    total: float
-    n_missing: NDArray[np.float64]
-    present: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-
-class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Replace missing values by a weighted statistic of their column.
+class MissingValueImputer(ImputerBase):
+    r"""Replace missing values by a weighted statistic of their column, or by interpolation.
 
     Parameters
     ----------
-    strategy : {"median", "mean", "most_frequent", "constant"}, default="median"
-        What replaces a missing value: a statistic of the column, weighted by abs(w), or
-        ``fill_value``.
+    strategy : {"median", "mean", "most_frequent", "constant", "interpolate"}, default="median"
+        What replaces a missing value: a statistic of the column, weighted by abs(w),
+        ``fill_value``, or a value between its neighbours along ``axis``.
     missing_values : float or sequence of float, default=(nan, -999.0)
-        Values that stand for "missing", all at once. NaN and None always do.
+        Values that stand for "missing", all at once. NaN, None, masked entries and the nulls of
+        DataFrames always do.
     fill_value : float, default=None
         The replacement for ``strategy="constant"``, and for columns without any value;
         None stands for 0.
     add_indicator : bool, default=False
         Whether to append, for each feature with missing values in training, a column
         ``missingindicator_<feature>`` that is 1 where the value was missing and 0 elsewhere.
+    axis : str, int or sequence of them, default=None
+        Along what ``strategy="interpolate"`` interpolates; the other strategies ignore it.
+
+        One column, by name or index (``axis="time"``), orders the *events*: a missing value lies
+        between the training values at the neighbouring times. Several columns
+        (``axis=["s0", "s1", "s2"]``) are the samples of a waveform in their order, equally
+        spaced: a missing sample lies between its neighbours in the same event. Clouds take None:
+        they are interpolated along their second axis, event by event.
 
     Attributes
     ----------
     statistics_ : ndarray of shape (n_features,)
-        The replacement for each feature.
+        The replacement for each feature; the median for ``strategy="interpolate"``, which
+        replaces what cannot be interpolated.
     missing_fraction_ : ndarray of shape (n_features,)
         Share of each feature's weight, in abs(w), that is missing.
     indicator_features_ : ndarray of shape (n_indicators,)
@@ -114,6 +81,12 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, when fitted on a DataFrame.
 
+    See Also
+    --------
+    missing_report : What is missing, and what is missing together.
+    DropMissingColumns : Leave out columns that are mostly missing.
+    DropMissingRows : Leave out events with missing values.
+
     Notes
     -----
     Events of weight zero do not count. The weighted median is the median of the values repeated
@@ -122,6 +95,29 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
 
     A sentinel is compared in the type of the table: -999.9 in a float32 table is the float32
     nearest to it. float32 tables stay float32, integers become float64.
+
+    *Clouds*, of shape (n_events, n_particles, n_features): the statistics go over all particles
+    that are present. A particle is absent when all its features are missing, in whatever way; it
+    is NaN in the result, its indicators too, so that a network masks it. When interpolating,
+    steps that are missing between others are filled, and only those after an event's last one
+    are absent.
+
+    *Interpolation between events* at the position t uses, for each feature, the mean :math:`m_k`
+    of the training values at position :math:`t_k`, weighted by abs(w), over the :math:`t_k`
+    at which the feature is present:
+
+    .. math:: m(t) = m_k + (m_{k+1} - m_k) \frac{t - t_k}{t_{k+1} - t_k},
+              \qquad t_k \le t \le t_{k+1}
+
+    and the value at the nearer end outside. It depends on the training events alone, so that an
+    event is filled in the same way whatever the others beside it are. The fitted imputer keeps
+    these curves, at most about two numbers for each value of the training table. Where the
+    position itself is missing, the median is taken.
+
+    *Interpolation between samples* follows the same formula with the sample's number for t and
+    the event's own samples for :math:`m_k`; only an event without any sample, and columns that
+    are not samples, take the median. Give times of 2^24 or more in float64: a table is
+    compared in its own type.
 
     Examples
     --------
@@ -136,6 +132,24 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
            [60., 50.,  0.,  0.]])
     >>> imputer.get_feature_names_out(["jet1_pt", "jet2_pt"]).tolist()
     ['jet1_pt', 'jet2_pt', 'missingindicator_jet1_pt', 'missingindicator_jet2_pt']
+
+    A temperature that was not read out, from the readings before and after:
+
+    >>> import pandas as pd
+    >>> slow = pd.DataFrame({"time": [0.0, 30.0, 10.0], "temperature": [20.0, 26.0, np.nan]})
+    >>> imputer = MissingValueImputer("interpolate", axis="time").set_output(transform="pandas")
+    >>> imputer.fit_transform(slow)
+       time  temperature
+    0   0.0         20.0
+    1  30.0         26.0
+    2  10.0         22.0
+
+    A missing sample of a pulse, from the samples beside it:
+
+    >>> pulses = np.array([[0.0, 4.0, -999.0, 2.0], [0.0, -999.0, -999.0, 3.0]])
+    >>> MissingValueImputer("interpolate", axis=range(4)).fit_transform(pulses)
+    array([[0., 4., 3., 2.],
+           [0., 1., 2., 3.]])
     """
 
     __metadata_request__fit: ClassVar = {"sample_weight": True}
@@ -147,18 +161,20 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         missing_values: float | Sequence[float] = (np.nan, -999.0),
         fill_value: float | None = None,
         add_indicator: bool = False,
+        axis: str | int | Sequence[str] | Sequence[int] | None = None,
     ) -> None:
         self.strategy = strategy
         self.missing_values = missing_values
         self.fill_value = fill_value
         self.add_indicator = add_indicator
+        self.axis = axis
 
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the replacement of each feature.
 
         Parameters
         ----------
-        X : array-like of shape (n_events, n_features)
+        X : array-like of shape (n_events, n_features) or (n_events, n_particles, n_features)
             Features.
         y : None
             Ignored.
@@ -173,7 +189,8 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            Infinite values (the column is named), a wrong parameter, unusable weights.
+            Infinite values (the column is named), a wrong parameter, an axis that names no
+            column or is missing in every event, unusable weights.
 
         Warns
         -----
@@ -181,35 +198,30 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             A column has no value at all: it is kept, and filled with ``fill_value`` or 0.
         """
         self._check_parameters()
-        table = self._validate_table(X, reset=True)
+        sentinels = missing_sentinels(self.missing_values)
+        table = validate_missing(self, X, reset=True)
         weight = check_event_weight(sample_weight, len(table))
         if weight is not None:
             weight = np.abs(weight)
-        names = getattr(self, "feature_names_in_", None)
-        sums = self._sums(table, weight, names)
+        order, samples = self._resolve_axis(table)
+        flat = table.reshape(-1, table.shape[-1])
+        weight = self._present_weight(table, weight)
+        mean = self.strategy == "mean"
+        sums = MissingSums.from_table(flat, weight, sentinels, self._names, mean=mean)
         fill = 0.0 if self.fill_value is None else float(self.fill_value)
-        if self.strategy == "mean":
-            replacement = np.divide(
-                sums.values, sums.present, out=np.zeros_like(sums.values), where=sums.present > 0
-            )
-        elif self.strategy == "constant":
-            replacement = np.full(table.shape[1], fill)
-        else:
-            find = weighted_median if self.strategy == "median" else weighted_mode
-            replacement = np.array(
-                [
-                    find(values, value_weight) if len(values) else fill
-                    for values, value_weight in self._columns(table, weight)
-                ]
-            )
-        empty = np.flatnonzero(sums.n_missing == sums.n_rows)
-        replacement[empty] = fill
-        self.statistics_ = replacement
-        self.missing_fraction_ = np.where(sums.n_missing > 0, 1.0 - sums.present / sums.total, 0.0)
+        self.statistics_ = self._statistics(flat, weight, sums, fill)
+        self.missing_fraction_ = sums.missing_fraction
         has_missing = (sums.n_missing > 0) & bool(self.add_indicator)
         self.indicator_features_ = np.flatnonzero(has_missing)
+        self._samples = samples
+        self._curves: list[Curve | None] = []
+        self._order = order
+        if order is not None:
+            self._curves = training_curves(flat, order, weight, sentinels)
+        # a sample that was never read out is interpolated all the same
+        empty = np.setdiff1d(sums.empty, samples)
         if len(empty):
-            labels = ", ".join(column_label(names, index) for index in empty[:5])
+            labels = ", ".join(column_label(self._names, index) for index in empty[:5])
             msg = (
                 f"{len(empty)} of {self.n_features_in_} columns hold no value in events of "
                 f"non-zero weight and are filled with {fill:g}: {labels}"
@@ -217,45 +229,37 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             warnings.warn(msg, EmptyColumnWarning, stacklevel=2)
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Replace the missing values.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Features, in the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_events, n_features + n_indicators)
-            Features without missing values, and the indicator columns.
-
-        Raises
-        ------
-        ValueError
-            Infinite values or other columns than in `fit`.
-        """
-        check_is_fitted(self)
-        table = self._validate_table(X, reset=False)
-        names = getattr(self, "feature_names_in_", None)
-        sentinels = self._sentinels()
-        n_features, n_indicators = table.shape[1], len(self.indicator_features_)
+    def _transform(self, X: ArrayLike) -> FloatArray:
+        table = validate_missing(self, X, reset=False)
+        if self.strategy == "interpolate" and is_cloud(table) != (self.axis is None):
+            kind, other = ("cloud", "table") if is_cloud(table) else ("table", "cloud")
+            msg = f"X is a {kind}, but the imputer was fitted to interpolate a {other}"
+            raise ValueError(msg)
+        sentinels = missing_sentinels(self.missing_values)
+        present = self._present(table)
+        flat = table.reshape(-1, table.shape[-1])
+        n_features, n_indicators = flat.shape[1], len(self.indicator_features_)
         out = np.empty(
-            (len(table), n_features + n_indicators), dtype=table.dtype, order=memory_order(table)
+            (len(flat), n_features + n_indicators), dtype=flat.dtype, order=memory_order(flat)
         )
-        rows = min(block_rows(n_features), len(table))
-        fill = np.empty((rows, n_features), table.dtype, memory_order(table))
+        rows = max(1, min(block_rows(n_features), len(flat)))
+        fill = np.empty((rows, n_features), flat.dtype, memory_order(flat))
         fill[...] = self.statistics_
-        for start in range(0, len(table), rows):
-            block = table[start : start + rows]
+        for start in range(0, len(flat), rows):
+            block = flat[start : start + rows]
             part = out[start : start + rows]
             missing = mask_missing(block, sentinels)
-            values = np.where(missing, fill[: len(block)], block)
-            refuse_infinity(values, names)
-            part[:, :n_features] = values
+            refuse_present_infinity(block, missing, self._names)
+            replaced(block, missing, fill[: len(block)], out=part[:, :n_features])
             if n_indicators:
                 part[:, n_features:] = missing[:, self.indicator_features_]
-        return out
+            if present is not None:
+                part[~present[start : start + rows]] = np.nan
+        if self._order is not None:
+            self._between_events(flat, out)
+        elif self.strategy == "interpolate":
+            self._between_samples(table, out)
+        return out.reshape(*table.shape[:-1], out.shape[1])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Names of the output columns.
@@ -283,71 +287,89 @@ class MissingValueImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         if fill is not None and (not isinstance(fill, Real) or not np.isfinite(float(fill))):
             msg = f"fill_value={fill!r} must be None or a finite number"
             raise ValueError(msg)
-        self._sentinels()
 
-    def _sentinels(self) -> tuple[float, ...]:
-        """Values that stand for missing besides NaN."""
-        given = self.missing_values
-        values = given if isinstance(given, (tuple, list, np.ndarray)) else (given,)
-        for value in values:
-            if value is not None and not isinstance(value, Real):
-                msg = f"missing_values={given!r} must be numbers, NaN or None, got {value!r}"
+    def _resolve_axis(self, table: FloatArray) -> tuple[int | None, NDArray[np.intp]]:
+        """Index of the column that orders the events, or those of the samples."""
+        if self.strategy != "interpolate":
+            return None, np.empty(0, dtype=np.intp)
+        if is_cloud(table):
+            if self.axis is not None:
+                msg = (
+                    f"axis={self.axis!r}: clouds are interpolated along their second axis; leave "
+                    "axis=None"
+                )
                 raise ValueError(msg)
-        return tuple(float(value) for value in values if value is not None and not np.isnan(value))
+            return None, np.empty(0, dtype=np.intp)
+        return resolve_axis(self.axis, table, self._names)
 
-    def _validate_table(self, X: ArrayLike, *, reset: bool) -> FloatArray:
-        if not reset:
-            X = align_columns(self, X)
-        return validate_data(
-            self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False
-        )
+    def _present(self, table: FloatArray) -> BoolArray | None:
+        """Tell which particles of a flattened cloud are present; None for a table."""
+        if not is_cloud(table):
+            return None
+        flat = table.reshape(-1, table.shape[-1])
+        present = present_rows(flat, missing_sentinels(self.missing_values))
+        if self.strategy == "interpolate":
+            # a step is missing, not absent, while any later one is there
+            steps = present.reshape(table.shape[:2])
+            present = np.logical_or.accumulate(steps[:, ::-1], axis=1)[:, ::-1].ravel()
+        return present
 
-    def _sums(
-        self, table: FloatArray, weight: NDArray[np.float64] | None, names: ColumnNames
-    ) -> _Sums:
-        sentinels = self._sentinels()
-        sums = _Sums(0, 0.0, *np.zeros((3, table.shape[1])))
-        for block, block_weight in row_blocks(table, weight):
-            missing = mask_missing(block, sentinels)
-            values = np.where(missing, block.dtype.type(0), block)
-            refuse_infinity(values, names)
-            sums.n_rows += len(block)
-            sums.total += float(block_weight.sum())
-            # matrix products are the fastest sums over rows
-            sums.values += block_weight @ values.astype(np.float64, copy=False)
-            if not missing.any():
-                sums.present += block_weight.sum()
-                continue
-            # whole numbers this small are exact in float32
-            count = np.ones(len(block), np.float32) @ missing.astype(np.float32)
-            sums.n_missing += count
-            # sum what is present: the difference of two large sums could lose a small weight
-            sums.present += (
-                len(block) - count if weight is None else block_weight @ (~missing).astype(float)
-            )
-        return sums
-
-    def _columns(
+    def _present_weight(
         self, table: FloatArray, weight: NDArray[np.float64] | None
-    ) -> Iterator[tuple[FloatArray, NDArray[np.float64] | None]]:
-        """Values that are not missing, in events of non-zero weight, for each column."""
-        used: Any = slice(None)
-        if weight is not None and not weight.all():
-            used = np.flatnonzero(weight)
-            weight = weight[used]
-        sentinels = self._sentinels()
-        for start in range(0, table.shape[1], _GROUP):
-            for values in np.ascontiguousarray(table[used, start : start + _GROUP].T):
-                missing = mask_missing(values, sentinels)
-                if not missing.any():
-                    yield values, weight
-                else:
-                    present = ~missing
-                    yield values[present], None if weight is None else weight[present]
+    ) -> NDArray[np.float64] | None:
+        """Weights of the rows of the flattened table: absent particles weigh nothing."""
+        present = self._present(table)
+        if present is None or (weight is None and present.all()):
+            return weight
+        particle_weight = 1.0 if weight is None else np.repeat(weight, table.shape[1])
+        return np.where(present, particle_weight, 0.0)
 
-    def __sklearn_tags__(self) -> Tags:
-        """Missing values are welcome, and the floating-point type is kept."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+    def _statistics(
+        self,
+        flat: FloatArray,
+        weight: NDArray[np.float64] | None,
+        sums: MissingSums,
+        fill: float,
+    ) -> NDArray[np.float64]:
+        if self.strategy == "constant":
+            return np.full(flat.shape[1], fill)
+        if self.strategy == "mean":
+            found = np.divide(
+                sums.values, sums.present, out=np.zeros_like(sums.values), where=sums.present > 0
+            )
+        else:
+            find = weighted_mode if self.strategy == "most_frequent" else weighted_median
+            sentinels = missing_sentinels(self.missing_values)
+            found = column_statistics(find, flat, weight, sentinels)
+        found[sums.empty] = fill
+        return found
+
+    def _between_events(self, table: FloatArray, out: FloatArray) -> None:
+        """Overwrite what is missing with the training curves at the positions of the events."""
+        sentinels = missing_sentinels(self.missing_values)
+        position = table[:, self._order]
+        placed = ~mask_missing(position, sentinels)
+        for index, curve in enumerate(self._curves):
+            if curve is not None:
+                rows = np.flatnonzero(mask_missing(table[:, index], sentinels) & placed)
+                if len(rows):
+                    out[rows, index] = curve(position[rows])
+
+    def _between_samples(self, table: FloatArray, out: FloatArray) -> None:
+        """Overwrite what is missing with values between the samples of the same event."""
+        sentinels = missing_sentinels(self.missing_values)
+        cloud = table if is_cloud(table) else table[:, self._samples, None]
+        n_steps, n_features = cloud.shape[1:]
+        rows = block_rows(n_steps * n_features)
+        for start in range(0, len(cloud), rows):
+            block = cloud[start : start + rows]
+            traces = block.transpose(0, 2, 1).reshape(-1, n_steps)
+            trace, step, value = between_samples(traces, mask_missing(traces, sentinels))
+            event, feature = np.divmod(trace, n_features)
+            event += start
+            if is_cloud(table):
+                row = event * n_steps + step
+                filled = ~np.isnan(out[row, feature])
+                out[row[filled], feature[filled]] = value[filled]
+            else:
+                out[event, self._samples[step]] = value

@@ -28,7 +28,7 @@ class LogisticRegression(sklearn.linear_model.LogisticRegression):
         Share of L1 in the penalty.
     dual, tol, fit_intercept, intercept_scaling, solver, max_iter, warm_start
         As in scikit-learn.
-    negative_weights : {"refine", "keep", "drop", "abs", "raise"}, default="refine"
+    negative_weights : {"refine", "keep", "pair", "cell", "drop", "abs", "raise"}, default="refine"
         What training does with negative weights, see `skhep_ml.weights.apply_negative_weights`.
         Under ``"keep"`` the loss is not convex; the solver goes downhill from zero.
     weight_scale : {"mean", None}, default="mean"

@@ -8,6 +8,7 @@ from skhep_ml.metrics._classification import (
     sensitivity_score,
     specificity_score,
 )
+from skhep_ml.metrics._correlation import distance_correlation
 from skhep_ml.metrics._cuts import AMSCurve, BestCut, ams_curve, best_cut
 from skhep_ml.metrics._event_scorer import EventScorer
 from skhep_ml.metrics._ranking import (
@@ -56,6 +57,7 @@ __all__ = [
     "calibration_scorer",
     "confusion_matrix",
     "confusion_scorer",
+    "distance_correlation",
     "effective_sample_size",
     "ks_2samp_weighted",
     "log_loss_scorer",

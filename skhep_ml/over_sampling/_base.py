@@ -45,7 +45,7 @@ class WeightedSampler(BaseSampler):
     __metadata_request__fit_resample: ClassVar = {"sample_weight": False, "groups": False}
 
     _sampling_type: ClassVar = "bypass"
-    _parameter_constraints: ClassVar = {}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
     # whether the labels must be classes, and whether NaN may pass
     _needs_classes: ClassVar[bool] = False
     _allow_nan: ClassVar[bool] = True
@@ -141,13 +141,7 @@ class WeightedSampler(BaseSampler):
         return table, labels, weight
 
     def _check_table(self, X: Any) -> Any:
-        if is_cloud(X):
-            return validate_floats(self, X, reset=True)
-        if is_frame(X):
-            validate_data(self, X, reset=True, skip_check_array=True)
-            return X
-        finite = "allow-nan" if self._allow_nan else True
-        return validate_data(self, X, reset=True, ensure_all_finite=finite)
+        return check_table(self, X, allow_nan=self._allow_nan)
 
     def __sklearn_tags__(self) -> Any:
         """Dense tables and DataFrames; the parent of each row is known."""
@@ -156,6 +150,17 @@ class WeightedSampler(BaseSampler):
         tags.input_tags.allow_nan = self._allow_nan
         tags.sampler_tags.sample_indices = True
         return tags
+
+
+def check_table(estimator: Any, X: Any, *, allow_nan: bool) -> Any:
+    """Check events and record their features; a cloud, a DataFrame or an array comes back."""
+    if is_cloud(X):
+        return validate_floats(estimator, X, reset=True)
+    if is_frame(X):
+        validate_data(estimator, X, reset=True, skip_check_array=True)
+        return X
+    finite = "allow-nan" if allow_nan else True
+    return validate_data(estimator, X, reset=True, ensure_all_finite=finite)
 
 
 def _indexable(values: Any) -> Any:

@@ -2,21 +2,27 @@
 
 from skhep_ml.plotting._calibration import CalibrationDisplay
 from skhep_ml.plotting._confusion import ConfusionDisplay
+from skhep_ml.plotting._correlation import CorrelationDisplay
 from skhep_ml.plotting._curves import RejectionDisplay, RocDisplay
 from skhep_ml.plotting._feature import FeatureDisplay
 from skhep_ml.plotting._importance import ImportanceDisplay
+from skhep_ml.plotting._missing import MissingDisplay
 from skhep_ml.plotting._overtraining import OvertrainingDisplay
 from skhep_ml.plotting._score import ScoreDisplay
 from skhep_ml.plotting._significance import SignificanceDisplay
+from skhep_ml.plotting._trend import TrendDisplay
 
 __all__ = [
     "CalibrationDisplay",
     "ConfusionDisplay",
+    "CorrelationDisplay",
     "FeatureDisplay",
     "ImportanceDisplay",
+    "MissingDisplay",
     "OvertrainingDisplay",
     "RejectionDisplay",
     "RocDisplay",
     "ScoreDisplay",
     "SignificanceDisplay",
+    "TrendDisplay",
 ]

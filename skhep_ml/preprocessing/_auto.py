@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skhep_ml.preprocessing._base import ColumnMap, ColumnScaler
+from skhep_ml.preprocessing._base import ColumnScaler
+from skhep_ml.preprocessing._column_map import ColumnMap
 from skhep_ml.preprocessing._histogram import mid_quantile
-from skhep_ml.preprocessing._linear import check_feature_range, minmax_map, zscore_map
-from skhep_ml.preprocessing._log import log_map, log_methods
+from skhep_ml.preprocessing._linear import (
+    check_feature_range,
+    minmax_map,
+    robust_map,
+    zscore_map,
+)
+from skhep_ml.preprocessing._log import LOG_METHODS, log_map, log_methods
 from skhep_ml.preprocessing._statistics import ColumnStatistics
 
-METHODS = ("minmax", "log", "zscore", "passthrough")
+METHODS = ("minmax", "log", "shifted", "signed", "zscore", "robust", "passthrough")
 
 # The thresholds stand far from the values of common shapes, which the Notes of AutoScaler list.
 LOG_TAIL = 30.0
 BOUNDED_SPAN = 2.6
 MIN_DISTINCT = 100
 MAX_MISSING = 2 / 3
+SPIKE_WEIGHT = 0.1
+# a narrow peak that fills a few bins is no spike: there the bins beside it hold much as well
+SPIKE_CONTRAST = 4.0
 
 
 def choose_method(statistics: ColumnStatistics, index: int) -> tuple[str, str]:
@@ -31,20 +40,35 @@ def choose_method(statistics: ColumnStatistics, index: int) -> tuple[str, str]:
     if statistics.constant[index]:
         return "zscore", "constant: goes to 0"
     values, weight = statistics.column(index)
-    tail = _tail(values, weight)
-    if tail > LOG_TAIL:
-        return "log", f"orders of magnitude: 99.5% quantile of |x| is {tail:.3g} medians"
     if len(values) == 2:
         return "minmax", "two values"
+    total = weight.sum()
+    spikes = _spikes(statistics, index, weight)
+    spike_share = weight[spikes].sum() / total
+    shape_values, shape_weight = values[~spikes], weight[~spikes]
+    outside = " outside spikes" if spikes.any() else ""
+    tail = _tail(shape_values, shape_weight)
+    if tail > LOG_TAIL:
+        return "log", f"orders of magnitude{outside}: 99.5% quantile of |x| is {tail:.3g} medians"
     if len(values) < MIN_DISTINCT:
         return "zscore", f"{len(values)} distinct values"
-    missing = 1.0 - statistics.weight[index] / statistics.total_weight
+    present = statistics.weight[index] / statistics.total_weight
+    missing = 1.0 - present * (1.0 - spike_share)
     if missing > MAX_MISSING:
-        return "zscore", f"{missing:.0%} missing"
-    bottom, first, third, top = mid_quantile(values, weight, [0.005, 0.25, 0.75, 0.995])
+        return "zscore", f"{missing:.0%} missing" + (" or at a spike" if spikes.any() else "")
+    bottom, first, third, top = mid_quantile(shape_values, shape_weight, [0.005, 0.25, 0.75, 0.995])
     span = (top - bottom) / (third - first) if third > first else np.inf
-    text = f"99% of the values span {span:.3g} interquartile ranges"
+    text = f"99% of the values{outside} span {span:.3g} interquartile ranges"
     return ("minmax", f"bounded: {text}") if span < BOUNDED_SPAN else ("zscore", f"tails: {text}")
+
+
+def _spikes(
+    statistics: ColumnStatistics, index: int, weight: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Bins of a column that stand out: filled-in values, or the ends of a clipped feature."""
+    assert statistics.histogram is not None
+    beside = statistics.histogram.neighbours(index)
+    return (weight > SPIKE_WEIGHT * weight.sum()) & (weight > SPIKE_CONTRAST * beside)
 
 
 def _tail(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
@@ -64,8 +88,10 @@ class AutoScaler(ColumnScaler):
     Parameters
     ----------
     methods : dict, default=None
-        Choices to impose: ``{column name or index: method}`` with "minmax", "log", "zscore" or
-        "passthrough". All other features are decided by their distribution.
+        Choices to impose: ``{column name or index: method}``. "minmax", "log" and "zscore" are
+        the methods that are also chosen by themselves; "robust" is `ZScoreScaler` with
+        ``robust=True``, "shifted" and "signed" are variants of `LogScaler`, "passthrough" leaves
+        the feature alone. All other features are decided by their distribution.
     feature_range : tuple (low, high), default=(-1, 1)
         Range of the features scaled by min-max.
 
@@ -90,12 +116,17 @@ class AutoScaler(ColumnScaler):
     -----
     The first rule that holds decides; quantiles are weighted by abs(w):
 
-    1. no values: "passthrough"; one value: "zscore", which sends it to 0;
+    1. no values: "passthrough"; one value: "zscore", which sends it to 0; two: "minmax";
     2. 99.5% quantile over median of the non-zero abs(x) above 30: "log";
-    3. two distinct values: "minmax"; fewer than 100: "zscore" (counts, or too few to tell);
-    4. more than two thirds missing: "zscore";
+    3. fewer than 100 distinct values: "zscore" (counts, or too few to tell);
+    4. more than two thirds missing or at a spike: "zscore";
     5. distance of the 0.5% and 99.5% quantiles below 2.6 interquartile ranges: "minmax", since
        there are no tails; otherwise "zscore".
+
+    Rules 2 and 5 look at the values outside spikes: values that hold more than 10% of the weight
+    each, and more than four times as much as the histogram bins beside them. Such are the
+    replacements of missing values, zeros for "none", and the ends of a clipped feature; they say
+    nothing about the shape of the rest. In clouds absent particles do not count as missing.
 
     Rule 2 compares 30 with 4.2 for a Gaussian, 7.6 for an exponential and about 400 for a
     log-normal over six decades; rule 5 compares 2.6 with 2.0 for a uniform distribution, 3.1
@@ -114,9 +145,6 @@ class AutoScaler(ColumnScaler):
     >>> scaler.methods_
     {0: 'minmax', 1: 'zscore', 2: 'log'}
     """
-
-    _needs_moments: ClassVar[bool] = True
-    _needs_histogram: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -154,6 +182,10 @@ class AutoScaler(ColumnScaler):
                 raise ValueError(msg)
         return imposed
 
+    def _needs(self) -> dict[str, Any]:
+        quartiles = [index for index, method in self._imposed().items() if method == "robust"]
+        return {"moments": True, "histogram": True, "quartiles": quartiles}
+
     def _solve(self, statistics: ColumnStatistics) -> ColumnMap:
         imposed = self._imposed()
         choices = [
@@ -163,15 +195,19 @@ class AutoScaler(ColumnScaler):
         chosen = np.array([method for method, _ in choices])
         zeros = np.zeros(self.n_features_in_)
         column_map = ColumnMap.linear(zeros, zeros + 1.0)
-        is_minmax, is_log, is_zscore = (chosen == method for method in METHODS[:3])
+        is_minmax, is_zscore, is_robust = (chosen == m for m in ("minmax", "zscore", "robust"))
         column_map.update(
             minmax_map(statistics, check_feature_range(self.feature_range)), is_minmax
         )
         if is_zscore.any():
             column_map.update(zscore_map(statistics, self._names, columns=is_zscore), is_zscore)
+        if is_robust.any():
+            column_map.update(robust_map(statistics, columns=is_robust), is_robust)
+        is_log = np.isin(chosen, LOG_METHODS) & ~statistics.empty
         if is_log.any():
-            variants = np.where(is_log, log_methods(statistics, "auto", self._names), "")
-            column_map.update(log_map(statistics, variants), is_log)
+            automatic = log_methods(statistics, "auto", self._names)
+            variants = np.where(chosen == "log", automatic, chosen)
+            column_map.update(log_map(statistics, np.where(is_log, variants, "")), is_log)
         keys = range(self.n_features_in_) if self._names is None else self._names.tolist()
         self.methods_ = {key: method for key, (method, _) in zip(keys, choices, strict=True)}
         self.reasons_ = {key: reason for key, (_, reason) in zip(keys, choices, strict=True)}

@@ -1,13 +1,14 @@
-"""Linear scalers: to a range, and to zero mean and unit variance."""
+"""Linear scalers: to a range, and to zero mean and unit variance or their robust forms."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skhep_ml.preprocessing._base import ColumnMap, ColumnScaler
+from skhep_ml.preprocessing._base import ColumnScaler
+from skhep_ml.preprocessing._column_map import ColumnMap
 from skhep_ml.preprocessing._statistics import ColumnNames, ColumnStatistics, column_label
 
 
@@ -79,6 +80,35 @@ def zscore_map(
     return ColumnMap.linear(np.where(statistics.empty, np.nan, center), scale)
 
 
+def robust_map(
+    statistics: ColumnStatistics,
+    *,
+    with_mean: bool = True,
+    with_std: bool = True,
+    columns: NDArray[np.bool_] | bool = True,
+) -> ColumnMap:
+    """Subtract the median, divide by the interquartile range, then clip smoothly.
+
+    Without a spread between the quartiles half of the full range stands in, for constant
+    columns 1. ``columns`` are the ones whose map will be used.
+    """
+    n_features = len(statistics.minimum)
+    center, spread = np.full(n_features, np.nan), np.zeros(n_features)
+    used = np.broadcast_to(columns, n_features) & ~statistics.empty
+    for index in np.flatnonzero(used).tolist():
+        first, center[index], third = statistics.quartiles(index)
+        spread[index] = third / 2 - first / 2
+    spread = np.where(spread > 0, spread, statistics.maximum / 4 - statistics.minimum / 4)
+    # doubled last, and at most half of the largest number: nothing overflows
+    spread = 2 * np.minimum(spread, np.finfo(np.float64).max / 4)
+    scale = np.where(spread > 0, spread, 1.0) if with_std else np.ones(n_features)
+    column_map = ColumnMap.linear(
+        center if with_mean else np.where(statistics.empty, np.nan, 0.0), scale
+    )
+    column_map.smooth = used
+    return column_map
+
+
 class MinMaxScaler(ColumnScaler):
     """Scale each feature linearly to a range, by default to [-1, 1].
 
@@ -146,25 +176,28 @@ class MinMaxScaler(ColumnScaler):
 
 
 class ZScoreScaler(ColumnScaler):
-    """Scale each feature to weighted mean 0 and standard deviation 1.
+    """Scale each feature to weighted mean 0 and standard deviation 1, or robustly.
 
     Parameters
     ----------
     with_mean : bool, default=True
-        Whether the mean is subtracted.
+        Whether the mean (``robust``: the median) is subtracted.
     with_std : bool, default=True
-        Whether to divide by the standard deviation.
+        Whether to divide by the standard deviation (``robust``: the interquartile range).
     clip : float, default=None
         Largest absolute value of the output, in standard deviations; None does not clip.
         Clipped values cannot be recovered by `inverse_transform`.
+    robust : bool, default=False
+        Whether median and interquartile range take the place of mean and standard deviation,
+        followed by a smooth clip to (-3, 3): for features with long tails or outliers.
 
     Attributes
     ----------
     mean_, var_ : ndarray of shape (n_features,)
         Mean and variance of the training values, weighted by abs(w); NaN for a column without
-        values.
-    scale_ : ndarray of shape (n_features,)
-        What the features are divided by.
+        values. Not there when ``robust``.
+    center_, scale_ : ndarray of shape (n_features,)
+        What is subtracted from the features and what they are divided by.
     n_samples_seen_ : int
         Number of events.
     n_features_in_ : int
@@ -182,10 +215,31 @@ class ZScoreScaler(ColumnScaler):
     ``var = sum(|w| (x - mean)^2) / sum(|w|)`` over the values that are not NaN. A constant
     column goes to exactly 0. Blocks and chunks are merged by the formulae of [1]_, in float64.
 
+    With ``robust``, as in RealMLP [2]_::
+
+        z = (x - median) / (q75 - q25)
+        y = z / sqrt(1 + (z / 3)^2)
+
+    with quantiles weighted by abs(w), that is, of the values repeated in proportion to it. Where
+    the quartiles are equal (more than half of the weight at one value), half of the distance
+    between the extremes stands in for their difference.
+
+    `fit` takes exact quantiles. `partial_fit` takes them from a histogram of each feature that
+    merges exactly over chunks: they are off by less than a bin, which is narrow against the
+    values (at most 3% of them where a feature takes both signs, much less elsewhere); quartiles
+    within one bin count as equal.
+
+    `inverse_transform` solves for z in closed form. Since y levels off, the rounding of y grows by
+    ``(1 + (z / 3)^2)^1.5`` on the way back: values some 300 interquartile ranges from the median
+    come back to a tenth of one in float32, and all beyond some 8,000 (in float64, 10^8) come back
+    as about that. Nothing becomes NaN or infinite.
+
     References
     ----------
     .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque, Updating formulae and a pairwise algorithm
        for computing sample variances, Stanford STAN-CS-79-773 (1979).
+    .. [2] D. Holzmüller, L. Grinsztajn, I. Steinwart, Better by default: strong pre-tuned MLPs
+       and boosted trees on tabular data, arXiv:2407.04491 (2024).
 
     Examples
     --------
@@ -197,28 +251,49 @@ class ZScoreScaler(ColumnScaler):
     (array([1.]), array([1.]))
     >>> scaler.transform(X).ravel()
     array([-1.,  1., nan,  6.])
+
+    The robust form keeps an outlier from squeezing the other values together:
+
+    >>> X = np.array([[1.0], [2.0], [3.0], [4.0], [1e6]])
+    >>> ZScoreScaler(robust=True).fit_transform(X).ravel().round(3)
+    array([-0.949, -0.493,  0.   ,  0.493,  3.   ])
     """
 
-    _needs_moments: ClassVar[bool] = True
-
     def __init__(
-        self, *, with_mean: bool = True, with_std: bool = True, clip: float | None = None
+        self,
+        *,
+        with_mean: bool = True,
+        with_std: bool = True,
+        clip: float | None = None,
+        robust: bool = False,
     ) -> None:
         self.with_mean = with_mean
         self.with_std = with_std
         self.clip = clip
+        self.robust = robust
 
     def _check_parameters(self) -> None:
         check_clip(self.clip)
 
+    def _needs(self) -> dict[str, Any]:
+        if self.robust:
+            return {"histogram": True, "quartiles": range(self.n_features_in_)}
+        return {"moments": True}
+
     def _solve(self, statistics: ColumnStatistics) -> ColumnMap:
-        column_map = zscore_map(
-            statistics, self._names, with_mean=self.with_mean, with_std=self.with_std
-        )
+        for name in ("mean_", "var_"):
+            self.__dict__.pop(name, None)
+        if self.robust:
+            column_map = robust_map(statistics, with_mean=self.with_mean, with_std=self.with_std)
+        else:
+            column_map = zscore_map(
+                statistics, self._names, with_mean=self.with_mean, with_std=self.with_std
+            )
+            self.mean_ = np.where(
+                statistics.constant | statistics.empty, statistics.minimum, statistics.mean
+            )
+            self.var_ = statistics.variance
         column_map.limits = check_clip(self.clip)
-        self.mean_ = np.where(
-            statistics.constant | statistics.empty, statistics.minimum, statistics.mean
-        )
-        self.var_ = statistics.variance
+        self.center_ = column_map.center
         self.scale_ = column_map.scale
         return column_map

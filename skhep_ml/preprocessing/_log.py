@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skhep_ml.preprocessing._base import ColumnMap, ColumnScaler, symmetric_log
+from skhep_ml.preprocessing._base import ColumnScaler
+from skhep_ml.preprocessing._column_map import ColumnMap, symmetric_log
 from skhep_ml.preprocessing._histogram import mid_quantile
 from skhep_ml.preprocessing._linear import check_clip
-from skhep_ml.preprocessing._statistics import ColumnNames, ColumnStatistics, column_label
+from skhep_ml.preprocessing._statistics import (
+    ColumnNames,
+    ColumnStatistics,
+    FloatArray,
+    column_label,
+)
 
 LOG_METHODS = ("log", "shifted", "signed")
 # quantile of the distance to the origin that becomes the threshold
@@ -85,7 +91,7 @@ def _distance_quantile(
 
 
 def _mean_and_deviation(
-    values: NDArray[np.float64], weight: NDArray[np.float64], ends: NDArray[np.float64]
+    values: FloatArray, weight: NDArray[np.float64], ends: FloatArray
 ) -> tuple[float, float]:
     low, high = ends
     if low == high:
@@ -175,8 +181,6 @@ class LogScaler(ColumnScaler):
            [nan, -1.]])
     """
 
-    _needs_histogram: ClassVar[bool] = True
-
     def __init__(
         self,
         method: str = "auto",
@@ -203,6 +207,9 @@ class LogScaler(ColumnScaler):
         ):
             msg = f"threshold={threshold!r} must be None or a positive number"
             raise ValueError(msg)
+
+    def _needs(self) -> dict[str, Any]:
+        return {"histogram": True}
 
     def _solve(self, statistics: ColumnStatistics) -> ColumnMap:
         methods = log_methods(statistics, self.method, self._names)

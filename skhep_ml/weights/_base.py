@@ -56,7 +56,7 @@ def class_sums(
     return sums
 
 
-def balance_weights(
+def balance_classes(
     y: ArrayLike, sample_weight: ArrayLike | None = None, *, total: float | None = None
 ) -> NDArray[np.float64]:
     """Scale weights so that every class has the same signed sum.
@@ -82,8 +82,8 @@ def balance_weights(
 
     Examples
     --------
-    >>> from skhep_ml.weights import balance_weights
-    >>> balance_weights([0, 0, 0, 1]).tolist()
+    >>> from skhep_ml.weights import balance_classes
+    >>> balance_classes([0, 0, 0, 1]).tolist()
     [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
     """
     y = np.asarray(y)
@@ -94,3 +94,7 @@ def balance_weights(
     sums = class_sums(codes, labels, weight)
     wanted = (weight.sum() if total is None else total) / len(labels)
     return weight * (wanted / sums)[codes]
+
+
+# the earlier name
+balance_weights = balance_classes

@@ -65,6 +65,8 @@ def request_weights(estimator: Any, *, groups: bool = True) -> Any:
         seen.add(id(part))
         if isinstance(part, (list, tuple)):
             stack.extend(part)
+        elif isinstance(part, dict):
+            stack.extend(part.values())
         elif hasattr(part, "get_params") and not isinstance(part, type):
             _request(part, names)
             stack.extend(part.get_params(deep=False).values())

@@ -28,9 +28,9 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_choice_is_stable_under_resampling(weighted):
+@pytest.mark.parametrize("n", [1000, 3000, 10_000])
+def test_choice_is_stable_under_resampling(n, weighted):
     rng = np.random.default_rng(0)
-    n = 2000
     X = pd.DataFrame({name: np.asarray(draw(rng, n), float) for name, (draw, _) in SHAPES.items()})
     weight = rng.normal(1, 0.5, n) if weighted else None
     expected = {name: method for name, (_, method) in SHAPES.items()}
@@ -39,6 +39,38 @@ def test_choice_is_stable_under_resampling(weighted):
         scaler = AutoScaler().fit(X.iloc[rows], sample_weight=weight[rows] if weighted else None)
         assert scaler.methods_ == expected
     assert scaler.reasons_["constant"] == "constant: goes to 0"
+
+
+# what imputation and clipping do to a shape: values that share one number
+def filled_in(x, rng, fraction):
+    return np.where(rng.random(len(x)) < fraction, np.median(x), x)
+
+
+@pytest.mark.parametrize("shape", ["uniform", "gaussian", "exponential", "lognormal", "angle"])
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.3, 0.5])
+def test_imputed_values_do_not_change_the_choice(shape, fraction):
+    rng = np.random.default_rng(0)
+    draw, expected = SHAPES[shape]
+    for n in (2000, 10_000):
+        for _ in range(15):
+            x = filled_in(draw(rng, n), rng, fraction)
+            assert AutoScaler().fit(x[:, None]).methods_ == {0: expected}
+
+
+def test_mostly_imputed():
+    rng = np.random.default_rng(0)
+    x = filled_in(rng.uniform(0, 1, 5000), rng, 0.9)
+    scaler = AutoScaler().fit(x[:, None])
+    assert scaler.methods_ == {0: "zscore"}
+    assert scaler.reasons_[0] == "90% missing or at a spike"
+
+
+def test_a_narrow_peak_is_no_spike():
+    # values of both signs make bins as wide as the peak
+    rng = np.random.default_rng(0)
+    x = rng.normal(173, 0.5, 5000)
+    x[:50] = rng.uniform(-300, 300, 50)
+    assert AutoScaler().fit(x[:, None]).methods_ == {0: "zscore"}
 
 
 def test_columns_equal_the_single_scalers():
@@ -73,6 +105,22 @@ def test_imposed_methods():
     np.testing.assert_allclose(back, X, rtol=1e-14)
 
 
+def test_imposed_variants_equal_the_single_scalers():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(5, 2, (3, 1000)).T, rng.uniform(0, 1, 1000)])
+    weight = rng.normal(1, 1, 1000)
+    imposed = {0: "robust", 1: "shifted", 2: "signed"}
+    auto = AutoScaler(imposed).fit(X, sample_weight=weight)
+    assert list(auto.methods_.values()) == ["robust", "shifted", "signed", "minmax"]
+    singles = [ZScoreScaler(robust=True), LogScaler("shifted"), LogScaler("signed"), MinMaxScaler()]
+    scaled = auto.transform(X)
+    for index, scaler in enumerate(singles):
+        column = X[:, [index]]
+        expected = scaler.fit(column, sample_weight=weight).transform(column)
+        np.testing.assert_allclose(scaled[:, [index]], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(auto.inverse_transform(scaled), X, rtol=1e-9)
+
+
 def test_column_without_values():
     X = np.array([[np.nan, 1.0], [np.nan, 2.0]])
     with pytest.warns(EmptyColumnWarning):
@@ -93,7 +141,7 @@ def test_html_shows_the_choice():
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ({"pt": "robust"}, r"methods\['pt'\]='robust'"),
+        ({"pt": "cubic"}, r"methods\['pt'\]='cubic'"),
         ({"mass": "log"}, "names the column 'mass'"),
         ({7: "log"}, "names the column 7"),
         (["log"], "must be a dict"),

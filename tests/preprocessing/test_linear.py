@@ -79,6 +79,79 @@ def test_zscore_refuses_overflow():
         ZScoreScaler().fit([[-1e300], [1e300]])
 
 
+def squash(z):
+    return z / np.sqrt(1 + (z / 3) ** 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_robust_equals_the_formula(dtype):
+    X = table(2001, dtype)
+    low, middle, high = np.nanquantile(
+        X.astype(np.float64), [0.25, 0.5, 0.75], axis=0, method="averaged_inverted_cdf"
+    )
+    scaler = ZScoreScaler(robust=True).fit(X)
+    np.testing.assert_allclose(scaler.center_, middle, rtol=1e-12)
+    np.testing.assert_allclose(scaler.scale_, high - low, rtol=1e-12)
+    assert not hasattr(scaler, "mean_")
+    tolerance = 20 * np.finfo(dtype).eps
+    expected = squash((X - middle) / (high - low))
+    np.testing.assert_allclose(scaler.transform(X), expected, rtol=tolerance, atol=10 * tolerance)
+
+
+def test_robust_is_weighted():
+    rng = np.random.default_rng(0)
+    X, weight = table(), rng.integers(-3, 4, 2000)
+    weighted = ZScoreScaler(robust=True).fit(X, sample_weight=weight / 7)
+    repeated = ZScoreScaler(robust=True).fit(np.repeat(X, np.abs(weight), axis=0))
+    np.testing.assert_allclose(weighted.center_, repeated.center_, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale_, repeated.scale_, rtol=1e-12)
+
+
+def test_robust_chunks_are_within_the_histogram():
+    X = table(20_000)
+    whole, chunked = ZScoreScaler(robust=True).fit(X), ZScoreScaler(robust=True)
+    for start in range(0, 20_000, 5_000):
+        chunked.partial_fit(X[start : start + 5_000])
+    np.testing.assert_allclose(chunked.center_, whole.center_, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(chunked.scale_, whole.scale_, rtol=1e-2)
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_robust_without_a_spread_of_the_quartiles(chunks):
+    # 80% of the values are 2: half of the range stands in; of a constant column, 1
+    X = np.column_stack([np.r_[np.full(80, 2.0), np.linspace(3, 12, 20)], np.full(100, 7.0)])
+    scaler = ZScoreScaler(robust=True)
+    for part in np.array_split(X[np.random.default_rng(0).permutation(100)], chunks):
+        scaler.partial_fit(part)
+    assert scaler.center_.tolist() == [2.0, 7.0]
+    assert scaler.scale_.tolist() == [5.0, 1.0]
+    assert scaler.transform([[12.0, 7.0]]).tolist() == [[squash(2.0), 0.0]]
+
+
+def test_robust_with_options():
+    X = table()
+    scaler = ZScoreScaler(robust=True, with_mean=False, clip=1.0).fit(X)
+    expected = np.clip(squash(X / scaler.scale_), -1, 1)
+    np.testing.assert_allclose(scaler.transform(X), expected, rtol=1e-12)
+    scaler = ZScoreScaler(robust=True, with_std=False).fit(X)
+    np.testing.assert_allclose(scaler.transform(X), squash(X - scaler.center_), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_robust_never_makes_nan(dtype):
+    largest = np.finfo(dtype).max
+    X = np.array([[-largest], [-1.0], [0.0], [1.0], [largest]], dtype=dtype)
+    for train in (X, X[1:4]):
+        scaler = ZScoreScaler(robust=True).fit(train)
+        with np.errstate(over="ignore"):
+            scaled = scaler.transform(X)
+            assert np.all(np.diff(scaled[:, 0]) >= 0)
+            assert np.all(np.abs(scaled) <= 3)
+            assert not np.isnan(scaler.inverse_transform(scaled)).any()
+    back = scaler.inverse_transform(np.array([[-3.0], [3.0], [7.0]], dtype=dtype))
+    assert np.isfinite(back).all()
+
+
 @pytest.mark.parametrize("feature_range", [(1, -1), (0, 0), (0, np.inf), (0,), "ab", None])
 def test_bad_range(feature_range):
     with pytest.raises(ValueError, match="feature_range"):

@@ -69,6 +69,26 @@ def test_unseen_values_stay_finite_ordered_and_invertible(method, unseen):
     np.testing.assert_allclose(scaler.inverse_transform(y), x, rtol=1e-11, atol=1e-11)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    method=st.sampled_from(["auto", "shifted", "signed"]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    standardize=st.booleans(),
+    values=st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=20),
+)
+def test_inverse_is_exact_to_rounding(method, dtype, standardize, values):
+    x = np.array(values, dtype=dtype)[:, None]
+    scaler = LogScaler(method, standardize=standardize).fit(x)
+    y = scaler.transform(x)
+    assert y.dtype == dtype
+    assert np.isfinite(y).all()
+    back = scaler.inverse_transform(y)
+    # the rounding of a logarithm is a relative error of its argument
+    logarithm = np.abs(y.astype(np.float64) * scaler.scale_) + np.abs(scaler.mean_)
+    size = np.abs(x) + np.abs(scaler.origin_) + scaler.threshold_
+    assert np.all(np.abs(back - x) <= np.finfo(dtype).eps * (4 + 2 * logarithm) * size)
+
+
 def test_slope_is_continuous_at_the_training_minimum():
     scaler = LogScaler("log", standardize=False).fit([[2.0], [50.0]])
     h = 1e-6

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skhep_ml.weights import balance_weights, effective_sample_size
+from skhep_ml.weights import balance_classes, balance_weights, effective_sample_size
 
 weights = st.lists(st.floats(-5, 10).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=1)
 
@@ -27,15 +27,19 @@ def test_balance_gives_equal_signed_sums_and_keeps_ratios():
     rng = np.random.default_rng(0)
     y = np.array(["a", "b", "c"])[rng.integers(3, size=300)]
     w = rng.normal(1, 1, size=300)
-    balanced = balance_weights(y, w)
+    balanced = balance_classes(y, w)
     sums = [balanced[y == label].sum() for label in "abc"]
     assert np.allclose(sums, w.sum() / 3)
     for label in "abc":
         ratio = balanced[y == label] / w[y == label]
         assert np.allclose(ratio, ratio[0])
-    assert balance_weights(y, w, total=6.0).sum() == pytest.approx(6)
+    assert balance_classes(y, w, total=6.0).sum() == pytest.approx(6)
 
 
 def test_class_without_positive_sum_is_named():
     with pytest.raises(ValueError, match="class 1 sum to -1 over 2 events"):
-        balance_weights([0, 1, 1], [1.0, 1.0, -2.0])
+        balance_classes([0, 1, 1], [1.0, 1.0, -2.0])
+
+
+def test_both_names_are_one_function():
+    assert balance_weights is balance_classes

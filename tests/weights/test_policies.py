@@ -2,11 +2,12 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from skhep_ml.datasets import make_signed_events
 from skhep_ml.exceptions import BiasedWeightsWarning, WeightWarning
 from skhep_ml.weights import apply_negative_weights
-from skhep_ml.weights._policies import prepare_weights
+from skhep_ml.weights._policies import NEGATIVE_WEIGHT_POLICIES, prepare_weights
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,7 @@ def shape_events():
     return make_signed_events(30_000, negative_fraction=0.1, kind="shape", random_state=0)
 
 
-@pytest.mark.parametrize("policy", ["refine", "keep", "drop", "abs", "raise"])
+@pytest.mark.parametrize("policy", NEGATIVE_WEIGHT_POLICIES)
 def test_weights_without_negatives_come_back_unchanged(policy):
     rng = np.random.default_rng(0)
     X, y, w = rng.normal(size=(50, 2)), rng.integers(2, size=50), rng.uniform(0, 3, 50)
@@ -75,13 +76,28 @@ def test_refinement_is_reproducible_and_follows_events(shape_events):
     assert np.mean(np.abs(permuted - one[order])) < 0.02 * np.abs(e.weight).mean()
 
 
-def test_refinement_takes_missing_values_and_clouds():
+def test_missing_values_and_clouds():
     rng = np.random.default_rng(0)
     cloud = rng.normal(size=(400, 3, 2))
     cloud[::3, 2] = np.nan
     w = np.where(rng.random(400) < 0.2, -1.0, 1.0)
-    refined = apply_negative_weights(cloud, None, w, random_state=0)
-    assert refined.sum() == pytest.approx(w.sum())
+    for policy in ("refine", "pair", "cell"):
+        positive = apply_negative_weights(cloud, None, w, policy, random_state=0)
+        assert positive.min() >= 0
+        assert positive.sum() == pytest.approx(w.sum())
+
+
+@pytest.mark.parametrize("policy", ["refine", "pair", "cell"])
+def test_features_that_cannot_be_read(policy):
+    w = [3.0, -1, 1, 1]
+    with pytest.raises(ValueError, match="got a sparse X"):
+        apply_negative_weights(csr_array(np.eye(4)), None, w, policy)
+    with pytest.raises(ValueError, match="X has 3 events, but there are 4 weights"):
+        apply_negative_weights(np.zeros((3, 1)), None, w, policy)
+    X = np.zeros((4, 2))
+    X[2, 1] = np.inf
+    with pytest.raises(ValueError, match="1 infinite values, first in event 2, column 1"):
+        apply_negative_weights(X, None, w, policy)
 
 
 def test_shortcuts_warn_with_the_affected_fraction():

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from skhep_ml._hashing import event_fold
 from skhep_ml.metrics import roc_auc_scorer
 from skhep_ml.model_selection import EventNumberKFold, RotatingClassifier
+from skhep_ml.preprocessing import EventsTransformer
 from skhep_ml.weights import request_weights
 
 rng = np.random.default_rng(0)
@@ -68,6 +69,7 @@ from sklearn.pipeline import make_pipeline
 from skhep_ml.metrics import roc_auc_scorer
 from skhep_ml.model_selection import EventNumberKFold
 from skhep_ml.preprocessing import ZScoreScaler
+from skhep_ml.preprocessing import EventsTransformer
 from skhep_ml.weights import request_weights
 sklearn.set_config(enable_metadata_routing=True)
 ORDER
@@ -86,3 +88,12 @@ assert np.isfinite(scores["test_score"]).all()
     code = code.replace("ORDER", "\n".join(order))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_steps_in_a_dict_are_reached():
+    with sklearn.config_context(enable_metadata_routing=True):
+        steps = EventsTransformer({"event": StandardScaler()})
+        request_weights(steps)
+        assert steps.transformers["event"].get_metadata_routing().fit.requests == {
+            "sample_weight": True
+        }
