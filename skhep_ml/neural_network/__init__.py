@@ -2,6 +2,7 @@
 
 from skhep_ml.neural_network import modules
 from skhep_ml.neural_network._classifier import NetClassifier
+from skhep_ml.neural_network._rate_range import RateRange, lr_range_test
 from skhep_ml.neural_network._regressor import NetRegressor
 
-__all__ = ["NetClassifier", "NetRegressor", "modules"]
+__all__ = ["NetClassifier", "NetRegressor", "RateRange", "lr_range_test", "modules"]

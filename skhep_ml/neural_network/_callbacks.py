@@ -39,29 +39,39 @@ class Stop(KeyboardInterrupt):
 
 
 class DivergenceGuard(Callback):
-    """Stops when the loss is no longer finite, with the last weights that were."""
+    """Stops when the loss is no longer finite, with the last weights whose loss was."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Remember the initial weights."""
-        self.state_: Any = copy_state(net)
+        self.good_: Any = copy_state(net)
+        self.latest_: Any = self.good_
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare and remember, or restore."""
         loss = net.history[-1, "train_loss"]
         if math.isfinite(loss):
-            self.state_ = copy_state(net)
+            before = self.latest_
+            with net._averaged_weights():
+                self.latest_ = copy_state(net)
+            # nothing but held-out events has seen the weights after the last step
+            seen = math.isfinite(net.history[-1].get("valid_loss", math.nan))
+            self.good_ = self.latest_ if seen else before
             return
-        load_state(net, self.state_)
+        load_state(net, self.good_)
+        for _, callback in net.callbacks_:
+            if isinstance(callback, WeightAverage):
+                callback.average_ = None
         msg = (
-            f"the training loss is {loss} in epoch {len(net.history)}: stopped with the weights of "
-            "the epoch before; a smaller lr, max_grad_norm=1.0 or scaled inputs may help"
+            f"the training loss is {loss} in epoch {len(net.history)}: stopped with the last "
+            "weights whose loss was finite; a smaller lr, max_grad_norm=1.0 or scaled inputs may "
+            "help"
         )
         warnings.warn(msg, DivergenceWarning, stacklevel=2)
         raise Stop
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Forget the copy."""
-        self.state_ = None
+        """Forget the copies."""
+        self.good_ = self.latest_ = None
 
 
 class Throughput(Callback):
@@ -135,10 +145,17 @@ class Schedule(Callback):
 class BatchSchedule(Schedule):
     """Learning rate by batch (one cycle)."""
 
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Count the batches of the epoch."""
+        super().on_epoch_begin(net, dataset_train, **kwargs)
+        self.batches_ = 0
+
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
-        """Step."""
+        """Step; a batch that was halved for lack of memory is half a step."""
         if training:
-            self.scheduler_.step()
+            self.batches_ += 1
+            if self.batches_ % (2 if net._run is not None and net._run.halved else 1) == 0:
+                self.scheduler_.step()
 
 
 class EarlyStopping(Callback):

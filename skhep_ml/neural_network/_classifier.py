@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from skorch.utils import data_from_dataset
 from torch import Tensor
+from torch.nn import functional
 
 from skhep_ml._early_stopping import call_metric
 from skhep_ml.neural_network._dataset import WEIGHT, BatchIterator, EventDataset
@@ -23,11 +25,21 @@ from skhep_ml.neural_network._losses import (
     UnreducedLoss,
 )
 from skhep_ml.neural_network._net import EventNet
+from skhep_ml.neural_network._outputs import (
+    check_prior,
+    fit_temperature,
+    input_gradients,
+    log_odds,
+)
+from skhep_ml.neural_network._penalties import DoubleDisCoLoss
+from skhep_ml.neural_network._prepare import Run
 from skhep_ml.neural_network.modules import MLP
+
+_SOFTMAX_LOSSES = (CrossEntropyLoss, FocalLoss, torch.nn.CrossEntropyLoss)
 
 
 class NetClassifier(ClassifierMixin, EventNet):
-    """Neural network classifier: a skorch net with physics weights, without waiting for Python.
+    r"""Neural network classifier: a skorch net with physics weights, without waiting for Python.
 
     The default is a multilayer perceptron of 3 layers with 256 nodes and ReLU.
 
@@ -38,8 +50,12 @@ class NetClassifier(ClassifierMixin, EventNet):
         ``n_features``, ``n_outputs``, ``image_shape`` and ``input_shapes`` from the data where its
         constructor has arguments of these names, and ``module__<name>`` for the others. It
         returns one logit a class, alone or as the first of a tuple.
-    criterion : {"cross_entropy", "focal"} or torch criterion, default="cross_entropy"
-        The loss; ``criterion__label_smoothing``, ``criterion__gamma``. A torch class is made with
+    n_members : int, default=1
+        Nets with initial weights of their own that are trained at once, as one batched module, on
+        the same batches; predictions are averaged. See Notes.
+    criterion : str or torch criterion, default="cross_entropy"
+        The loss: "cross_entropy" (``criterion__label_smoothing``), "focal" (``criterion__gamma``)
+        or "double_disco" (``criterion__strength``). A torch class is made with
         ``reduction="none"``, so that it takes weights.
     optimizer : str or torch optimizer class, default="adamw"
         "sgd", "momentum", "adagrad", "rmsprop", "adam", "nadam", "adamw"; ``optimizer__<name>`` for
@@ -83,6 +99,19 @@ class NetClassifier(ClassifierMixin, EventNet):
         the weights of the classes it names.
     max_grad_norm : float, default=None
         Length to which longer gradients are cut.
+    gradient_penalty : float, default=0.0
+        Factor of the mean squared gradient of an event's loss with respect to its inputs, which
+        makes the output change less under small shifts of the inputs. Takes about twice as long,
+        and modules that can be differentiated twice.
+    decorrelate : str, int or list of them, default=None
+        Columns of X, by name or position, that the probability must be independent of on the
+        events of one class, such as the mass (DisCo). Among several named inputs: names of tables.
+    decorrelation_strength : float, default=1.0
+        What multiplies the squared distance correlation in the loss; 1 to 100 are usual.
+    decorrelate_label : label, default=None
+        The class; None takes the first of ``classes_`` (background).
+    decorrelate_visible : bool, default=False
+        Whether the module sees these columns as well. Hidden or not, they are part of X.
     ema_decay : float, default=None
         Use an exponential moving average of the weights over batches, with this decay, for
         validation and prediction.
@@ -90,6 +119,13 @@ class NetClassifier(ClassifierMixin, EventNet):
         "bf16" runs the module under `torch.autocast`.
     compile : bool, default=False
         Whether to use `torch.compile`.
+    calibrate : {"temperature", None}, default=None
+        Scale the log probabilities by a temperature fitted on the held-out events of
+        ``early_stopping`` or ``eval_set``, with their signed weights.
+    prior : dict or array-like of shape (n_classes,), default=None
+        Class mixture that probabilities are given for, as a dict {label: share} or in the order of
+        ``classes_``; None for the mixture of the training weights, ``class_prior_``. May be changed
+        after ``fit``.
     checkpoint : path, default=None
         File that holds the state of training; a fit that finds it there continues, with the result
         of an uninterrupted one.
@@ -123,6 +159,10 @@ class NetClassifier(ClassifierMixin, EventNet):
         The trained network.
     history_ : skorch.history.History
         Losses, rates, durations, events per second of every epoch.
+    class_prior_ : ndarray of shape (n_classes,)
+        Share of each class in the weights of training.
+    temperature_ : float
+        What log probabilities are divided by; only with ``calibrate``.
     best_epoch_, best_score_ : int, float
         With early stopping: the best epoch, counted from 1, and its loss or metric.
     n_features_in_ : int
@@ -136,6 +176,30 @@ class NetClassifier(ClassifierMixin, EventNet):
     epoch reads the losses. The loss of a batch is the mean of w times the loss of an event, weights
     having mean abs(w) = 1. Training is bit-reproducible on a CPU for a given ``random_state``.
 
+    ``decorrelate`` adds ``decorrelation_strength`` times the squared distance correlation of the
+    probability of ``decorrelate_label`` and each column to the loss of a batch; there the weights
+    of the class are abs(w) after ``negative_weights``. The batch must be large enough to see a
+    dependence: "auto" takes at least 512 events. The loss of held-out events contains it too.
+    ``criterion="double_disco"`` trains two outputs that are independent of each other.
+
+    Where a GPU's memory ends during training, the epoch begins again once with batches of half the
+    size.
+
+    ``prior`` multiplies :math:`p_k` by :math:`\pi_k / \pi_k^{train}` and normalises.
+
+    References
+    ----------
+    G. Kasieczka, D. Shih, Robust jet classifiers through distance correlation, arXiv:2001.05310.
+
+    H. Drucker, Y. LeCun, Improving generalization performance using double backpropagation, IEEE
+    Trans. Neural Networks 3 (1992) 991.
+
+    With ``n_members`` the members see the same batches, differ in initial weights and dropout, and
+    each is trained by its own loss: without dropout, member 0 is the net of ``n_members=1``.
+    ``train_loss`` and ``valid_loss`` are means over members; early stopping, ``max_grad_norm`` and
+    ``gradient_penalty`` act on all members together. It saves time where batches or layers are too
+    small to keep the device busy. ``module_.split()`` gives the members one by one.
+
     Examples
     --------
     >>> from skhep_ml.datasets import make_signed_events
@@ -146,12 +210,16 @@ class NetClassifier(ClassifierMixin, EventNet):
     (4000, 2)
     """
 
-    _losses: ClassVar[dict[str, type[EventLoss]]] = CLASSIFICATION_LOSSES
+    _losses: ClassVar[dict[str, type[EventLoss]]] = {
+        **CLASSIFICATION_LOSSES,
+        "double_disco": DoubleDisCoLoss,
+    }
 
     def __init__(
         self,
         module: Any = MLP,
         *,
+        n_members: int = 1,
         criterion: Any = "cross_entropy",
         optimizer: Any = "adamw",
         lr: float = 1e-3,
@@ -171,9 +239,16 @@ class NetClassifier(ClassifierMixin, EventNet):
         weight_cap: float | None = None,
         class_weight: Any = None,
         max_grad_norm: float | None = None,
+        gradient_penalty: float = 0.0,
+        decorrelate: Any = None,
+        decorrelation_strength: float = 1.0,
+        decorrelate_label: Any = None,
+        decorrelate_visible: bool = False,
         ema_decay: float | None = None,
         precision: str = "float32",
         compile: bool = False,
+        calibrate: str | None = None,
+        prior: Any = None,
         checkpoint: Any = None,
         checkpoint_every: int = 1,
         salt: int = 0,
@@ -189,6 +264,7 @@ class NetClassifier(ClassifierMixin, EventNet):
     ) -> None:
         super().__init__(
             module,
+            n_members=n_members,
             criterion=criterion,
             optimizer=optimizer,
             lr=lr,
@@ -207,6 +283,10 @@ class NetClassifier(ClassifierMixin, EventNet):
             weight_scale=weight_scale,
             weight_cap=weight_cap,
             max_grad_norm=max_grad_norm,
+            gradient_penalty=gradient_penalty,
+            decorrelate=decorrelate,
+            decorrelation_strength=decorrelation_strength,
+            decorrelate_visible=decorrelate_visible,
             ema_decay=ema_decay,
             precision=precision,
             compile=compile,
@@ -224,14 +304,21 @@ class NetClassifier(ClassifierMixin, EventNet):
             **kwargs,
         )
         self.class_weight = class_weight
+        self.decorrelate_label = decorrelate_label
+        self.calibrate = calibrate
+        self.prior = prior
 
     def _learn_target(self, y: Any) -> NDArray[np.int64]:
-        check_classification_targets(y)
         labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             msg = f"only one class in y: {self.classes_.tolist()}; a classifier needs two"
             raise ValueError(msg)
+        check_prior(self.prior, self.classes_)
+        self._nuisance_code()
+        self.__dict__.pop("_class_sums_", None)
         return codes.astype(np.int64)
 
     def _learn_from_dataset(self, X: Any, y: Any) -> None:
@@ -267,19 +354,77 @@ class NetClassifier(ClassifierMixin, EventNet):
             None if weight is None else weight.cpu().numpy().astype(np.float64),
         )
 
+    def _nuisance_code(self) -> int:
+        if self.decorrelate is None or self.decorrelate_label is None:
+            return 0
+        labels = self.classes_.tolist()
+        if self.decorrelate_label not in labels:
+            msg = f"decorrelate_label={self.decorrelate_label!r} is not among the classes {labels}"
+            raise ValueError(msg)
+        return labels.index(self.decorrelate_label)
+
+    def _decorrelated(self, output: Tensor) -> Tensor:
+        code = self._nuisance_code()
+        return self._probability(output)[:, [code]]
+
+    def _learn_outputs(self, run: Run) -> None:
+        weight = run.train.extras.get(WEIGHT)
+        sums = np.bincount(
+            run.train.y.cpu().numpy(),
+            None if weight is None else weight.cpu().double().numpy(),
+            minlength=len(self.classes_),
+        )
+        # partial_fit adds to what came before
+        self._class_sums_ = getattr(self, "_class_sums_", 0.0) + sums
+        self.class_prior_ = self._class_sums_ / self._class_sums_.sum()
+        if self.calibrate is not None and run.valid is not None:
+            weight = run.valid.extras.get(WEIGHT)
+            self.temperature_ = fit_temperature(
+                self._log_probability(self._outputs(run.valid)).double().numpy(),
+                run.valid.y.cpu().numpy(),
+                None if weight is None else weight.cpu().double().numpy(),
+            )
+
+    def _criterion_type(self) -> Any:
+        loss = self.criterion_
+        return loss.criterion if isinstance(loss, UnreducedLoss) else loss
+
     def _probability(self, output: Tensor) -> Tensor:
         """Probabilities (n_events, n_classes) from the module's output."""
         if callable(self.predict_nonlinearity):
-            return self.predict_nonlinearity(output)
-        loss = self.criterion_
-        criterion = loss.criterion if isinstance(loss, UnreducedLoss) else loss
-        if isinstance(criterion, (CrossEntropyLoss, FocalLoss, torch.nn.CrossEntropyLoss)):
-            probability = torch.softmax(output, dim=-1)
-            return probability.mean(dim=1) if probability.ndim == 3 else probability
+            return _member_mean(self.predict_nonlinearity(output))
+        criterion = self._criterion_type()
+        if isinstance(criterion, _SOFTMAX_LOSSES):
+            return _member_mean(torch.softmax(output, dim=-1))
         if isinstance(criterion, torch.nn.BCEWithLogitsLoss):
-            signal = torch.sigmoid(output.reshape(len(output)))
+            signal = torch.sigmoid(output.reshape(len(output), -1)).mean(dim=1)
             return torch.stack([1 - signal, signal], dim=1)
-        return output
+        if hasattr(criterion, "probability"):
+            return criterion.probability(output)
+        return _member_mean(output)
+
+    def _log_probability(self, output: Tensor) -> Tensor:
+        """Logarithm of `_probability`, without rounding at 0 and 1 where logits allow it."""
+        if not callable(self.predict_nonlinearity):
+            criterion = self._criterion_type()
+            if output.ndim == 2 and isinstance(criterion, _SOFTMAX_LOSSES):
+                return torch.log_softmax(output, dim=1)
+            if isinstance(criterion, torch.nn.BCEWithLogitsLoss) and output.numel() == len(output):
+                logit = output.reshape(len(output))
+                return functional.logsigmoid(torch.stack([-logit, logit], dim=1))
+        probability = self._probability(output)
+        return torch.log(probability.clamp(min=torch.finfo(probability.dtype).tiny))
+
+    def _final_log_probability(self, output: Tensor) -> Tensor:
+        """Logarithm of the probabilities that a user sees: calibrated, for the wanted mixture."""
+        log_probability = self._log_probability(output)
+        if self.calibrate is not None and hasattr(self, "temperature_"):
+            log_probability = log_probability / self.temperature_
+        prior = check_prior(self.prior, self.classes_)
+        if prior is not None:
+            shift = np.log(prior / self.class_prior_)
+            log_probability = log_probability + log_probability.new_tensor(shift)
+        return torch.log_softmax(log_probability, dim=1)
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict class probabilities.
@@ -295,7 +440,10 @@ class NetClassifier(ClassifierMixin, EventNet):
             Probabilities, in the order of ``classes_``.
         """
         check_is_fitted(self, "module_")
-        return self._probability(self._outputs(X)).numpy()
+        output = self._outputs(X)
+        if self.calibrate is None and self.prior is None:
+            return self._probability(output).numpy()
+        return self._final_log_probability(output).exp().numpy()
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Predict log odds for two classes, log probabilities for more.
@@ -311,12 +459,7 @@ class NetClassifier(ClassifierMixin, EventNet):
             Scores without rounding at 0 and 1.
         """
         check_is_fitted(self, "module_")
-        output = self._outputs(X)
-        if output.ndim == 2 and output.shape[1] == len(self.classes_) == 2:
-            logits = torch.log_softmax(output, dim=1)
-        else:
-            tiny = torch.finfo(output.dtype).tiny
-            logits = torch.log(self._probability(output).clamp(min=tiny))
+        logits = self._final_log_probability(self._outputs(X))
         return (logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits).numpy()
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -334,3 +477,36 @@ class NetClassifier(ClassifierMixin, EventNet):
         """
         winner = self.predict_proba(X).argmax(axis=1)
         return self.classes_[winner]
+
+    def saliency(self, X: Any, label: Any = None) -> Any:
+        """Gradient of the log odds with respect to the inputs.
+
+        Parameters
+        ----------
+        X : array-like
+            Events, as in `fit`.
+        label : label, default=None
+            Class whose log odds against all others are meant; None takes the second of two
+            classes, and of more the one that is most probable for the event.
+
+        Returns
+        -------
+        ndarray or dict of ndarray
+            For each input value, in the shapes of X; 0 for absent particles and hidden columns.
+
+        Raises
+        ------
+        ValueError
+            Unknown label.
+        """
+        check_is_fitted(self, "module_")
+        code = 1 if len(self.classes_) == 2 else None
+        if label is not None:
+            code = int(self._encode([label])[0])
+        return input_gradients(
+            self, X, lambda output: log_odds(self._final_log_probability(output), code)
+        )
+
+
+def _member_mean(probability: Tensor) -> Tensor:
+    return probability.mean(dim=1) if probability.ndim == 3 else probability

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
 from skhep_ml._validation import align_columns
+from skhep_ml.events import Events
 
 KINDS = {2: "table", 3: "cloud", 4: "image"}
 
@@ -28,7 +29,9 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
     ValueError
         NaN in a table or image, infinite values, or other shapes than in fit.
     """
-    if isinstance(X, Mapping) and not issparse(X):  # sparse matrices of one kind are dicts
+    if isinstance(X, (Mapping, Events)) and not issparse(
+        X
+    ):  # sparse matrices of one kind are dicts
         arrays: Any = {str(name): _named_input(str(name), array) for name, array in X.items()}
         lengths = {name: len(array) for name, array in arrays.items()}
         if not arrays or len(set(lengths.values())) > 1:

@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochScoring
 
 from skhep_ml.neural_network._callbacks import BatchSchedule, WeightAverage
+from skhep_ml.neural_network._memory import EpochStart, halve_batches
 
 _STEPS = ("train_step", "train_step_single", "validation_step")
 _BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
@@ -31,6 +32,31 @@ class LeanLoop(NeuralNet):
         """
         if iterator is None:
             return
+        can_restart = training and self._run is not None and not self._run.halved
+        start = EpochStart(self) if can_restart else None
+        n_batches = len(self.history[-1]["batches"])
+        while True:
+            reason = ""
+            try:
+                self._epoch(iterator, training, prefix, step_fn, fit_params)
+            except torch.OutOfMemoryError as error:
+                # nothing else of it: its frames hold the tensors
+                reason = str(error) or "out of memory"
+            if not reason:
+                return
+            del self.history[-1]["batches"][n_batches:]
+            halve_batches(self, iterator, training, reason)
+            if start is not None:
+                start.restore(self)
+
+    def _epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        fit_params: dict[str, Any],
+    ) -> None:
         if not self._lean():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
@@ -49,7 +75,6 @@ class LeanLoop(NeuralNet):
         self.history.record(f"{prefix}_batch_count", len(sizes))
         if not training and self._run is not None and self.eval_metric is not None:
             output = torch.cat(self._run.valid_output)
-            self._run.valid_output = []
             self.history.record("valid_metric", self._metric(output, self._run.valid))
 
     def _lean(self) -> bool:
@@ -99,6 +124,8 @@ class LeanLoop(NeuralNet):
         self._set_training(False)
         begin, _, end = (self._listeners(event) for event in _BATCH_EVENTS)
         keep = self._run is not None and self.eval_metric is not None
+        if keep:
+            self._run.valid_output = []
         losses, sizes = [], []
         with torch.no_grad():
             for batch in iterator:

@@ -34,12 +34,23 @@ from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT, BatchIterator, Ev
 from skhep_ml.neural_network._inputs import check_inputs, to_tensors
 from skhep_ml.neural_network._loop import LeanLoop
 from skhep_ml.neural_network._losses import EventLoss, make_loss
+from skhep_ml.neural_network._members import Members
+from skhep_ml.neural_network._memory import evaluate
+from skhep_ml.neural_network._outputs import check_held_out
+from skhep_ml.neural_network._penalties import (
+    decorrelation,
+    input_gradient_penalty,
+    visible_inputs,
+    visible_shapes,
+    watch_inputs,
+)
 from skhep_ml.neural_network._prepare import (
     Run,
     automatic_batch_size,
     check_arguments,
     make_run,
 )
+from skhep_ml.neural_network._rate_range import RateRange, lr_range_test
 from skhep_ml.weights._policies import check_policy
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
@@ -84,6 +95,7 @@ class EventNet(LeanLoop, Resumable):
         self,
         module: Any,
         *,
+        n_members: int = 1,
         criterion: Any,
         optimizer: Any = "adamw",
         lr: float = 1e-3,
@@ -102,6 +114,10 @@ class EventNet(LeanLoop, Resumable):
         weight_scale: str | None = "mean",
         weight_cap: float | None = None,
         max_grad_norm: float | None = None,
+        gradient_penalty: float = 0.0,
+        decorrelate: Any = None,
+        decorrelation_strength: float = 1.0,
+        decorrelate_visible: bool = False,
         ema_decay: float | None = None,
         precision: str = "float32",
         compile: bool = False,
@@ -135,6 +151,7 @@ class EventNet(LeanLoop, Resumable):
             compile=compile,
             **kwargs,
         )
+        self.n_members = n_members
         self.weight_decay = weight_decay
         self.l1 = l1
         self.schedule = schedule
@@ -148,6 +165,10 @@ class EventNet(LeanLoop, Resumable):
         self.weight_scale = weight_scale
         self.weight_cap = weight_cap
         self.max_grad_norm = max_grad_norm
+        self.gradient_penalty = gradient_penalty
+        self.decorrelate = decorrelate
+        self.decorrelation_strength = decorrelation_strength
+        self.decorrelate_visible = decorrelate_visible
         self.ema_decay = ema_decay
         self.precision = precision
         self.checkpoint = checkpoint
@@ -177,6 +198,17 @@ class EventNet(LeanLoop, Resumable):
     def _metric(self, output: Tensor, dataset: EventDataset) -> float:
         """Value of ``eval_metric`` on held-out events; larger is better."""
         raise NotImplementedError
+
+    def _decorrelated(self, output: Tensor) -> Tensor:
+        """What must not depend on the columns ``decorrelate``: (n_events, n_scores)."""
+        raise NotImplementedError
+
+    def _nuisance_code(self) -> int | None:
+        """Number of the class in which it must not; None for all events."""
+        return None
+
+    def _learn_outputs(self, run: Run) -> None:
+        """Learn from a finished training what predictions need beside the weights."""
 
     # --- fit --------------------------------------------------------------------------------------
 
@@ -221,9 +253,13 @@ class EventNet(LeanLoop, Resumable):
         ------
         ValueError
             Wrong shapes, weights, identifiers or parameters.
+        torch.OutOfMemoryError
+            The device's memory does not suffice for half of ``batch_size`` either.
 
         Warns
         -----
+        NetWarning
+            The device's memory ended, and the epoch began again with half of ``batch_size``.
         DivergenceWarning
             The loss became infinite or NaN; the last finite weights are kept.
         """
@@ -236,14 +272,17 @@ class EventNet(LeanLoop, Resumable):
             self, X, y, sample_weight, groups, eval_set, sample_weight_eval_set, seed=seed
         )
         hold_out = bool(self.early_stopping or eval_set)
+        check_held_out(self, hold_out)
         run = make_run(self, given, device, hold_out=hold_out)
         self._load_checkpoint(run, device)
         with self._running(run, device, seed):
             super().fit(run.train, None, **fit_params)
+            self._learn_outputs(run)
         if self.refit and hasattr(self, "best_epoch_"):
-            best = self.best_epoch_, self.best_score_
+            best, first = (self.best_epoch_, self.best_score_), run
             run = make_run(self, given, device, hold_out=False)
             run.epochs = self.best_epoch_
+            run.batch_size, run.halved = first.batch_size, first.halved
             with self._running(run, device, seed):
                 super().fit(run.train, None, **fit_params)
             self.best_epoch_, self.best_score_ = best
@@ -284,6 +323,7 @@ class EventNet(LeanLoop, Resumable):
         self._check_params()
         device = resolve_device(self.device)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        check_held_out(self, self.early_stopping)
         first = not self.initialized_
         if first and classes is not None:
             self._learn_target(classes)
@@ -298,10 +338,16 @@ class EventNet(LeanLoop, Resumable):
         )
         run = make_run(self, given, device, hold_out=self.early_stopping)
         with self._running(run, device, seed + len(self.history_ or ())):
-            return super().partial_fit(run.train, None, **fit_params)
+            super().partial_fit(run.train, None, **fit_params)
+            self._learn_outputs(run)
+        return self
 
     def _with_skorch(self, method: Any, X: Any, y: Any, **fit_params: Any) -> Any:
         """Fit on a Dataset the way skorch does."""
+        for name in ("decorrelate", "calibrate", "prior"):
+            if getattr(self, name, None) is not None:
+                msg = f"{name}={getattr(self, name)!r} needs X as arrays, not as a torch Dataset"
+                raise ValueError(msg)
         self.device_ = resolve_device(self.device)
         self._learn_from_dataset(X, y)
         with self._on_device():
@@ -348,13 +394,20 @@ class EventNet(LeanLoop, Resumable):
         if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
             msg = f"optimizer={self.optimizer!r} must be one of {sorted(OPTIMIZERS)}, or a class"
             raise ValueError(msg)
-        for name in ("max_epochs", "patience", "checkpoint_every", "batch_size"):
+        for name in ("max_epochs", "patience", "checkpoint_every", "batch_size", "n_members"):
             value = getattr(self, name)
             if name == "batch_size" and (value == "auto" or value == -1):
                 continue
             if not isinstance(value, numbers.Integral) or value < 1:
                 msg = f"{name} must be a positive integer, got {value!r}"
                 raise ValueError(msg)
+        for name in ("gradient_penalty", "decorrelation_strength"):
+            if not getattr(self, name) >= 0:
+                msg = f"{name} must not be negative, got {getattr(self, name)!r}"
+                raise ValueError(msg)
+        if self.gradient_penalty and self.compile:
+            msg = "gradient_penalty needs second derivatives, which compile=True does not have"
+            raise ValueError(msg)
         if not 0 < self.validation_fraction < 1:
             msg = f"validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}"
             raise ValueError(msg)
@@ -366,12 +419,23 @@ class EventNet(LeanLoop, Resumable):
         kwargs = {**self._inferred_shapes(), **self.get_params_for("module")}
         if isinstance(self.module, torch.nn.Module):
             kwargs = self.get_params_for("module")
-        self.module_ = self.initialized_instance(self.module, kwargs)
+        if self.n_members == 1:
+            self.module_ = self.initialized_instance(self.module, kwargs)
+            return self
+        if isinstance(self.module, torch.nn.Module):
+            msg = (
+                f"n_members={self.n_members} makes every member anew, so module must be a class "
+                f"(module={type(self.module).__name__}, with its arguments as module__*), "
+                "not an instance"
+            )
+            raise ValueError(msg)
+        modules = (self.initialized_instance(self.module, kwargs) for _ in range(self.n_members))
+        self.module_ = Members(list(modules))
         return self
 
     def _inferred_shapes(self) -> dict[str, Any]:
         """Values for ``n_features``, ``n_outputs`` and ``input_shapes``, where they are taken."""
-        shapes = getattr(self, "input_shapes_", None)
+        shapes = visible_shapes(self)
         if shapes is None or isinstance(self.module, torch.nn.Module):
             return {}
         known = {"n_outputs": self._n_outputs(), "input_shapes": shapes}
@@ -394,6 +458,10 @@ class EventNet(LeanLoop, Resumable):
         """Make the loss from its name or class."""
         self.criterion_ = self._make_criterion()
         return self
+
+    def torch_compile(self, module: Any, name: str) -> Any:
+        """Compile the module on request, not the loss, whose kind the net looks at."""
+        return module if name == "criterion" else super().torch_compile(module, name=name)
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> Any:
         """Make the optimizer, fused where torch can."""
@@ -462,6 +530,9 @@ class EventNet(LeanLoop, Resumable):
             options = {"shuffle": True, "by_weight": self.sampling == "weight", **options}
             if self._run is not None:
                 options.setdefault("generator", self._run.generator)
+            if size > 1 and len(dataset) % size == 1:
+                # batch norm knows no variance of one event
+                options.setdefault("drop_last", True)
         return BatchIterator(dataset, size, device=self.device_, **options)
 
     @contextmanager
@@ -483,11 +554,15 @@ class EventNet(LeanLoop, Resumable):
             return len(dataset)
         inputs = getattr(unwrap(dataset)[0], "inputs", None)
         if not training and isinstance(inputs, Tensor) and inputs.ndim == 2:
-            size = max(size, _EVALUATION_BATCH[self.device_[:4].rstrip(":")])
+            # members multiply what the hidden layers hold
+            n_members = getattr(self.module_, "n_members", 1)
+            size = max(size, _EVALUATION_BATCH[self.device_[:4].rstrip(":")] // n_members)
         return size
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         """Output of the module for a batch."""
+        if self.gradient_penalty and self.module_.training and torch.is_grad_enabled():
+            watch_inputs(x)
         if isinstance(x, dict):
             x = {name: part for name, part in x.items() if name not in (WEIGHT, NUISANCE)}
             if x.keys() == {"X"}:
@@ -517,12 +592,20 @@ class EventNet(LeanLoop, Resumable):
             weight = X.get(WEIGHT) if isinstance(X, dict) else None
             if weight is not None:
                 weight = to_tensor(weight, device=self.device_)
-            output = y_pred[0] if isinstance(y_pred, tuple) else y_pred
-            loss = self.criterion_(output, y_true, weight)
+            loss = self.criterion_(_first(y_pred), y_true, weight)
         if training and self.l1:
             loss = loss + self.l1 * sum(
-                p.abs().sum() for p in self.module_.parameters() if p.requires_grad and p.ndim > 1
+                p.abs().sum()
+                for p in self.module_.parameters()
+                if p.requires_grad and p.ndim > 1 + (self.n_members > 1)
             )
+        if training and self.gradient_penalty:
+            penalty = input_gradient_penalty(self, _first(y_pred), y_true, X)
+            loss = loss + self.gradient_penalty * penalty
+        if isinstance(X, dict) and NUISANCE in X:
+            # on held-out events too: stopping early must not undo it
+            penalty = decorrelation(self, _first(y_pred), y_true, X)
+            loss = loss + self.decorrelation_strength * penalty
         return loss
 
     # --- the loop ---------------------------------------------------------------------------------
@@ -557,16 +640,20 @@ class EventNet(LeanLoop, Resumable):
             Output of a batch.
         """
         if not is_dataset(X):
-            X = EventDataset(to_tensors(check_inputs(self, X, reset=False)), None)
+            X = self._events(X)
         self._set_training(training)
+        batches = (unpack_data(batch)[0] for batch in self.get_iterator(X, training=False))
         with torch.set_grad_enabled(training):
-            for batch in self.get_iterator(X, training=False):
-                Xi, _ = unpack_data(batch)
-                output = self.infer(Xi)
+            for output in evaluate(self, self.infer, batches):
                 if isinstance(output, tuple):
                     yield tuple(part.to(device) for part in output)
                 else:
                     yield output.to(device)
+
+    def _events(self, X: Any) -> EventDataset:
+        """Events to predict, without what the module must not see."""
+        arrays = check_inputs(self, X, reset=False)
+        return EventDataset(to_tensors(visible_inputs(self, arrays)), None)
 
     def _outputs(self, X: Any) -> Tensor:
         """First output of the module for all events, on the CPU."""
@@ -595,14 +682,50 @@ class EventNet(LeanLoop, Resumable):
         if not hasattr(self.module_, "embed"):
             msg = f"{type(self.module_).__name__} has no method embed, which this needs"
             raise AttributeError(msg)
-        dataset = EventDataset(to_tensors(check_inputs(self, X, reset=False)), None)
+        embed = self.module_.embed
+        batches = (Xi for Xi, _ in self.get_iterator(self._events(X)))
         self._set_training(False)
         with torch.no_grad():
-            parts = [
-                self.module_.embed(**Xi) if isinstance(Xi, dict) else self.module_.embed(Xi)
-                for Xi, _ in self.get_iterator(dataset)
-            ]
+            parts = list(
+                evaluate(
+                    self, lambda Xi: embed(**Xi) if isinstance(Xi, dict) else embed(Xi), batches
+                )
+            )
         return torch.cat(parts).float().cpu().numpy()
+
+    def find_lr(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        min_lr: float = 1e-6,
+        max_lr: float = 1.0,
+        n_steps: int = 150,
+    ) -> RateRange:
+        """Train a copy with a rising learning rate; see `lr_range_test`.
+
+        Parameters
+        ----------
+        X : array-like
+            Events, as in `fit`.
+        y : array-like of shape (n_events,)
+            Target.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights.
+        min_lr, max_lr : float, default=1e-6, 1.0
+            First and last rate.
+        n_steps : int, default=150
+            Training steps.
+
+        Returns
+        -------
+        RateRange
+            Named tuple (rates, losses, suggestion). The net itself is not changed.
+        """
+        return lr_range_test(
+            self, X, y, sample_weight, min_lr=min_lr, max_lr=max_lr, n_steps=n_steps
+        )
 
     # --- scikit-learn -----------------------------------------------------------------------------
 
@@ -621,6 +744,10 @@ class EventNet(LeanLoop, Resumable):
         """
         if "callbacks" in kwargs:  # made when training begins
             self.callbacks = kwargs.pop("callbacks")
+        for name in [name for name in kwargs if name.startswith("iterator_")]:
+            # skorch refuses these on an initialised net, though they take effect at the next batch
+            self._params_to_validate.add(name)
+            setattr(self, name, kwargs.pop(name))
         return super().set_params(**kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

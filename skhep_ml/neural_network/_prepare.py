@@ -13,10 +13,13 @@ from torch import Tensor
 
 from skhep_ml._early_stopping import evaluation_pairs, stopping_mask
 from skhep_ml._validation import check_event_id, check_event_weight
-from skhep_ml.neural_network._dataset import WEIGHT, EventDataset
+from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT, EventDataset
 from skhep_ml.neural_network._inputs import check_inputs, flat_table, to_tensor, to_tensors
+from skhep_ml.neural_network._penalties import DoubleDisCoLoss, find_nuisance, visible_inputs
 from skhep_ml.weights._policies import prepare_weights
 
+# fewer events than this say little about the independence of two quantities
+_LEAST_TO_DECORRELATE = 512
 # share of a GPU's free memory that the events may take; beyond it they stay with the host
 _DEVICE_SHARE = 0.4
 
@@ -72,6 +75,8 @@ def check_arguments(
         msg = f"{type(net).__name__} requires y to be passed, but the target y is None"
         raise ValueError(msg)
     inputs = check_inputs(net, X, reset=learn_shapes)
+    if learn_shapes:
+        net._nuisance_ = find_nuisance(net, inputs)
     named = inputs if isinstance(inputs, dict) else {"X": inputs}
     n_events = len(next(iter(named.values())))
     target = net._learn_target(y) if learn_target else net._encode(y)
@@ -119,7 +124,7 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
         random_state=given.seed,
         device=device,
     )
-    dataset = _dataset(inputs, target[train], None if prepared is None else prepared.train)
+    dataset = _dataset(net, inputs, target[train], None if prepared is None else prepared.train)
     factor = np.ones(len(classes)) if prepared is None else prepared.class_factor
     valid = None
     if hold_out and given.valid is not None:
@@ -131,6 +136,8 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
     batch_size = net.batch_size
     if batch_size == "auto":
         batch_size = automatic_batch_size(len(dataset), device)
+        if net.decorrelate is not None or isinstance(net._make_criterion(), DoubleDisCoLoss):
+            batch_size = max(batch_size, _LEAST_TO_DECORRELATE)
     return Run(
         place(dataset, device),
         None if valid is None else place(valid, device),
@@ -154,9 +161,13 @@ def place(dataset: EventDataset, device: str) -> EventDataset:
     return dataset.to(device) if size < _DEVICE_SHARE * free else dataset
 
 
-def _dataset(inputs: Any, target: NDArray[Any], weight: NDArray[np.float64] | None) -> EventDataset:
+def _dataset(
+    net: Any, inputs: Any, target: NDArray[Any], weight: NDArray[np.float64] | None
+) -> EventDataset:
     extras = {} if weight is None else {WEIGHT: to_tensor(weight.astype(np.float32))}
-    return EventDataset(to_tensors(inputs), to_tensor(target), extras)
+    if net._nuisance_ is not None:
+        extras[NUISANCE] = to_tensor(net._nuisance_.values(inputs))
+    return EventDataset(to_tensors(visible_inputs(net, inputs)), to_tensor(target), extras)
 
 
 def _validation(
@@ -169,7 +180,7 @@ def _validation(
     """Held-out events with their own signed weights, of mean 1 after class balance."""
     codes, _ = net._codes(target)
     if weight is None and (factor == 1).all():
-        return _dataset(inputs, target, None)
+        return _dataset(net, inputs, target, None)
     weight = np.ones(len(target)) if weight is None else weight
     weight = weight * factor[codes]
     if weight.sum() <= 0:
@@ -178,4 +189,4 @@ def _validation(
             "change validation_fraction or salt, or give more events"
         )
         raise ValueError(msg)
-    return _dataset(inputs, target, weight * (len(weight) / weight.sum()))
+    return _dataset(net, inputs, target, weight * (len(weight) / weight.sum()))

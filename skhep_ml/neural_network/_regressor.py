@@ -14,6 +14,7 @@ from torch import Tensor
 from skhep_ml.neural_network._dataset import WEIGHT, BatchIterator, EventDataset
 from skhep_ml.neural_network._losses import REGRESSION_LOSSES, EventLoss
 from skhep_ml.neural_network._net import EventNet
+from skhep_ml.neural_network._outputs import input_gradients
 from skhep_ml.neural_network.modules import MLP
 
 
@@ -27,6 +28,10 @@ class NetRegressor(RegressorMixin, EventNet):
     module : torch.nn.Module class or instance, default=MLP
         The architecture, as in `NetClassifier`; it returns one number for each target, or what
         the loss asks for.
+    n_members : int, default=1
+        Nets with initial weights of their own that are trained at once, as one batched module, on
+        the same batches; predictions are averaged. See the
+        notes of `NetClassifier`.
     criterion : str or torch criterion, default="squared"
         "squared", "absolute", "huber", "quantile" or "gaussian" (mean and width are both
         predicted), with ``criterion__delta``, ``criterion__quantiles``; or a torch class, made
@@ -72,6 +77,17 @@ class NetRegressor(RegressorMixin, EventNet):
         Train on (y - mean) / standard deviation, weighted by abs(w); predictions are scaled back.
     max_grad_norm : float, default=None
         Length to which longer gradients are cut.
+    gradient_penalty : float, default=0.0
+        Factor of the mean squared gradient of an event's loss with respect to its inputs, which
+        makes the output change less under small shifts of the inputs. Takes about twice as long,
+        and modules that can be differentiated twice.
+    decorrelate : str, int or list of them, default=None
+        Columns of X, by name or position, that the prediction must be independent of (DisCo), as in
+        `NetClassifier`; here on all events.
+    decorrelation_strength : float, default=1.0
+        What multiplies the squared distance correlation in the loss.
+    decorrelate_visible : bool, default=False
+        Whether the module sees these columns as well.
     ema_decay : float, default=None
         Use an exponential moving average of the weights over batches, with this decay, for
         validation and prediction.
@@ -139,6 +155,7 @@ class NetRegressor(RegressorMixin, EventNet):
         self,
         module: Any = MLP,
         *,
+        n_members: int = 1,
         criterion: Any = "squared",
         optimizer: Any = "adamw",
         lr: float = 1e-3,
@@ -158,6 +175,10 @@ class NetRegressor(RegressorMixin, EventNet):
         weight_cap: float | None = None,
         scale_target: bool = True,
         max_grad_norm: float | None = None,
+        gradient_penalty: float = 0.0,
+        decorrelate: Any = None,
+        decorrelation_strength: float = 1.0,
+        decorrelate_visible: bool = False,
         ema_decay: float | None = None,
         precision: str = "float32",
         compile: bool = False,
@@ -176,6 +197,7 @@ class NetRegressor(RegressorMixin, EventNet):
     ) -> None:
         super().__init__(
             module,
+            n_members=n_members,
             criterion=criterion,
             optimizer=optimizer,
             lr=lr,
@@ -194,6 +216,10 @@ class NetRegressor(RegressorMixin, EventNet):
             weight_scale=weight_scale,
             weight_cap=weight_cap,
             max_grad_norm=max_grad_norm,
+            gradient_penalty=gradient_penalty,
+            decorrelate=decorrelate,
+            decorrelation_strength=decorrelation_strength,
+            decorrelate_visible=decorrelate_visible,
             ema_decay=ema_decay,
             precision=precision,
             compile=compile,
@@ -214,7 +240,7 @@ class NetRegressor(RegressorMixin, EventNet):
 
     def _learn_target(self, y: Any) -> NDArray[np.float32]:
         target = self._check_target(y)
-        self._single_target = target.ndim == 1
+        self._single_target_ = target.ndim == 1
         table = target.reshape(len(target), -1)
         self.target_mean_ = np.zeros(table.shape[1])
         self.target_scale_ = np.ones(table.shape[1])
@@ -225,7 +251,7 @@ class NetRegressor(RegressorMixin, EventNet):
         return self._scaled(table)
 
     def _learn_from_dataset(self, X: Any, y: Any) -> None:
-        self._single_target = True
+        self._single_target_ = True
         self.target_mean_, self.target_scale_ = np.zeros(1), np.ones(1)
 
     def _encode(self, y: Any) -> NDArray[np.float32]:
@@ -256,10 +282,23 @@ class NetRegressor(RegressorMixin, EventNet):
             return torch.stack(members).mean(dim=0)
         return output if locate is None else locate(output)
 
+    def _deviation(self, output: Tensor) -> Tensor:
+        """Standard deviations (n_events, n_targets) in the scale of training."""
+        if output.ndim < 3:
+            return self.criterion_.deviation(output)
+        # an even mixture of the members: its variance is their mean variance and their spread
+        members = output.unbind(dim=1)
+        widths = torch.stack([self.criterion_.deviation(member) for member in members])
+        means = torch.stack([self._located(member) for member in members])
+        return (widths.square().mean(dim=0) + means.var(dim=0, correction=0)).sqrt()
+
+    def _decorrelated(self, output: Tensor) -> Tensor:
+        return self._located(output).reshape(len(output), -1)
+
     def _unscaled(self, located: Tensor) -> NDArray[np.float32]:
         table = located.reshape(len(located), -1).double().cpu().numpy()
         table = (table * self.target_scale_ + self.target_mean_).astype(np.float32)
-        return table[:, 0] if self._single_target else table
+        return table[:, 0] if self._single_target_ else table
 
     def _metric(self, output: Tensor, dataset: EventDataset) -> float:
         target, weight = dataset.y, dataset.extras.get(WEIGHT)
@@ -308,6 +347,36 @@ class NetRegressor(RegressorMixin, EventNet):
         prediction = self._unscaled(self._located(output))
         if not return_std:
             return prediction
-        width = self.criterion_.deviation(output).double().cpu().numpy() * self.target_scale_
+        width = self._deviation(output).double().cpu().numpy() * self.target_scale_
         width = width.astype(np.float32)
-        return prediction, width[:, 0] if self._single_target else width
+        return prediction, width[:, 0] if self._single_target_ else width
+
+    def saliency(self, X: Any, target: int = 0) -> Any:
+        """Gradient of a prediction with respect to the inputs.
+
+        Parameters
+        ----------
+        X : array-like
+            Events, as in `fit`.
+        target : int, default=0
+            Which of several targets.
+
+        Returns
+        -------
+        ndarray or dict of ndarray
+            For each input value, in the shapes of X and in units of the target; 0 for absent
+            particles and hidden columns.
+
+        Raises
+        ------
+        ValueError
+            There is no such target.
+        """
+        check_is_fitted(self, "module_")
+        if not 0 <= target < self._n_targets():
+            msg = f"target={target!r}, but the targets are numbered 0 to {self._n_targets() - 1}"
+            raise ValueError(msg)
+        scale = float(self.target_scale_[target])
+        return input_gradients(
+            self, X, lambda output: scale * self._decorrelated(output)[:, target]
+        )

@@ -432,10 +432,10 @@ def test_regression_in_the_units_of_the_target(criterion):
 @pytest.mark.parametrize("criterion", ["gaussian", "quantile"])
 def test_predicted_widths(criterion):
     rng = np.random.default_rng(0)
-    X = rng.uniform(-1, 1, size=(4000, 1)).astype(np.float32)
+    X = rng.uniform(-1, 1, size=(3000, 1)).astype(np.float32)
     width = np.where(X[:, 0] > 0, 3.0, 1.0)
     y = 50 + rng.normal(scale=width)
-    net = regressor(criterion=criterion, max_epochs=25).fit(X, y)
+    net = regressor(criterion=criterion, max_epochs=25, batch_size=128).fit(X, y)
     mean, std = net.predict(np.array([[-0.5], [0.5]], np.float32), return_std=True)
     np.testing.assert_allclose(mean, 50, atol=0.5)
     np.testing.assert_allclose(std, [1.0, 3.0], rtol=0.2)
@@ -446,6 +446,6 @@ def test_predicted_widths(criterion):
 def test_several_targets():
     X, _ = toy(500)
     y = np.column_stack([X[:, 0], 100 * X[:, 1]])
-    prediction = regressor(max_epochs=80).fit(X, y).predict(X)
+    prediction = regressor(max_epochs=60, batch_size=64).fit(X, y).predict(X)
     assert prediction.shape == (500, 2)
     assert np.corrcoef(prediction[:, 1], y[:, 1])[0, 1] > 0.95

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from skhep_ml.neural_network.modules._embeddings import make_embedding
 
 
 class Maxout(nn.Module):
@@ -48,13 +51,26 @@ def make_activation(name: str) -> nn.Module:
     return ACTIVATIONS[name][0]()
 
 
-def make_linear(n_in: int, n_out: int, activation: str, *, bias: bool = True) -> nn.Linear:
-    """Linear layer initialised for the activation that follows it; maxout doubles its width.
+def make_elementwise(name: str) -> nn.Module:
+    """Activation by name, of those that keep the number of features.
 
-    He: variance 2 / n_in; Glorot: 2 / (n_in + n_out); LeCun: 1 / n_in; biases 0.
+    Raises
+    ------
+    ValueError
+        Unknown name, or "maxout".
+    """
+    if name == "maxout":
+        msg = "activation='maxout' halves the number of features, which does not work here"
+        raise ValueError(msg)
+    return make_activation(name)
+
+
+def initialise(layer: Any, activation: str) -> Any:
+    """Layer with weights initialised for the activation that follows it, and biases 0.
+
+    He: variance 2 / n_in; Glorot: 2 / (n_in + n_out); LeCun: 1 / n_in.
     """
     make_activation(activation)
-    layer = nn.Linear(n_in, 2 * n_out if activation == "maxout" else n_out, bias=bias)
     kind = ACTIVATIONS[activation][1]
     if kind == "he":
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -65,6 +81,37 @@ def make_linear(n_in: int, n_out: int, activation: str, *, bias: bool = True) ->
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def make_linear(n_in: int, n_out: int, activation: str, *, bias: bool = True) -> nn.Linear:
+    """Linear layer initialised for the activation that follows it; maxout doubles its width."""
+    width = 2 * n_out if activation == "maxout" else n_out
+    return initialise(nn.Linear(n_in, width, bias=bias), activation)
+
+
+def plain_linear(n_in: int, n_out: int) -> nn.Linear:
+    """Linear layer that no activation follows (Glorot, biases 0)."""
+    layer = nn.Linear(n_in, n_out)
+    nn.init.xavier_normal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def check_axes(module: nn.Module, X: Tensor, n_axes: int) -> None:
+    """Refuse tables, clouds or images where something else is needed.
+
+    Raises
+    ------
+    ValueError
+        Another number of axes.
+    """
+    if X.ndim != n_axes:
+        kinds = {2: "a table", 3: "clouds", 4: "images"}
+        msg = (
+            f"{type(module).__name__} takes {kinds[n_axes]}, of {n_axes} axes; "
+            f"got shape {tuple(X.shape)}"
+        )
+        raise ValueError(msg)
 
 
 def dense_layers(
@@ -108,6 +155,10 @@ class MLP(nn.Module):
         Fraction of features dropped in training.
     batch_norm : bool, default=False
         Whether to normalise before each activation.
+    embedding : {None, "periodic"}, default=None
+        "periodic" gives the first layer learned waves of each feature beside it.
+    embedding_sigma : float, default=0.1
+        Spread of their initial frequencies.
 
     Examples
     --------
@@ -127,21 +178,24 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         batch_norm: bool = False,
+        embedding: str | None = None,
+        embedding_sigma: float = 0.1,
     ) -> None:
         super().__init__()
         self.input_dropout = nn.Dropout(input_dropout) if input_dropout else None
+        self.embedding, n_in = make_embedding(embedding, n_features, embedding_sigma)
         self.body = dense_layers(
-            n_features, hidden, activation=activation, dropout=dropout, batch_norm=batch_norm
+            n_in, hidden, activation=activation, dropout=dropout, batch_norm=batch_norm
         )
-        n_last = hidden[-1] if len(hidden) else n_features
-        self.head = nn.Linear(n_last, n_outputs)
-        nn.init.xavier_normal_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        n_last = hidden[-1] if len(hidden) else n_in
+        self.head = plain_linear(n_last, n_outputs)
 
     def embed(self, X: Tensor) -> Tensor:
         """Values of the last hidden layer."""
         if self.input_dropout is not None:
             X = self.input_dropout(X)
+        if self.embedding is not None:
+            X = self.embedding(X)
         return self.body(X)
 
     def forward(self, X: Tensor) -> Tensor:
