@@ -97,7 +97,7 @@ def table(name, X, y, w, event, seeds, X_bdt):
                 TabM,
                 module__n_blocks=2,
                 module__d_block=256,
-                module__n_members=16,
+                module__n_members=8,
                 module__embedding="periodic",
                 random_state=seed,
                 **options,
@@ -129,7 +129,7 @@ def report(title, rows):
 def higgs(seeds):
     events = load_higgs()
     scaled = make_pipeline(MissingValueImputer(add_indicator=True), AutoScaler())
-    X = scaled.fit_transform(events.data, sample_weight=None).astype(np.float32)
+    X = scaled.fit_transform(events.data).astype(np.float32)
     table("load_higgs", X, events.target, events.weight, events.event_number, seeds, events.data)
 
 

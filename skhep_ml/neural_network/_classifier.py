@@ -73,7 +73,7 @@ class NetClassifier(ClassifierMixin, EventNet):
         Passes over the events; an upper limit under early stopping.
     batch_size : int or "auto", default="auto"
         Events in a training step; "auto" takes a power of two near n / 128, from 32 to 1024 (4096
-        on a GPU); -1 takes all.
+        on a GPU), and less for clouds and images of many particles or pixels; -1 takes all.
     sampling : {"shuffle", "weight"}, default="shuffle"
         "weight" draws events in proportion to abs(w), with replacement: for weights that span
         orders of magnitude.

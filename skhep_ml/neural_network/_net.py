@@ -547,7 +547,7 @@ class EventNet(LeanLoop, Resumable):
         if training and self._run is not None:
             size = self._run.batch_size
         elif self.batch_size == "auto":
-            size = automatic_batch_size(len(dataset), self.device_)
+            size = automatic_batch_size(dataset, self.device_)
         else:
             size = self.batch_size
         if size == -1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from skhep_ml._early_stopping import evaluation_pairs, stopping_mask
 from skhep_ml._validation import check_event_id, check_event_weight
-from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT, EventDataset
+from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT, EventDataset, unwrap
 from skhep_ml.neural_network._inputs import check_inputs, flat_table, to_tensor, to_tensors
 from skhep_ml.neural_network._penalties import DoubleDisCoLoss, find_nuisance, visible_inputs
 from skhep_ml.weights._policies import prepare_weights
@@ -135,7 +136,7 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
         valid = _validation(net, given.rows(held), target[held], w_held, factor)
     batch_size = net.batch_size
     if batch_size == "auto":
-        batch_size = automatic_batch_size(len(dataset), device)
+        batch_size = automatic_batch_size(dataset, device)
         if net.decorrelate is not None or isinstance(net._make_criterion(), DoubleDisCoLoss):
             batch_size = max(batch_size, _LEAST_TO_DECORRELATE)
     return Run(
@@ -146,10 +147,25 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
     )
 
 
-def automatic_batch_size(n_events: int, device: str) -> int:
-    """Power of two near n/128, from 32 to 1024 (4096 on a GPU)."""
-    largest = 12 if device.startswith("cuda") else 10
-    return 2 ** int(np.clip(np.round(np.log2(max(n_events, 1) / 128)), 5, largest))
+def automatic_batch_size(dataset: Any, device: str) -> int:
+    """Power of two near n/128, from 32 to 1024 (4096 on a GPU).
+
+    Clouds and images have 16 (64) thousand particles or pixels in a batch at most, since what a
+    network keeps for its gradient grows with them.
+    """
+    gpu = device.startswith("cuda")
+    size = np.clip(np.round(np.log2(max(len(dataset), 1) / 128)), 5, 12 if gpu else 10)
+    inputs = getattr(unwrap(dataset)[0], "inputs", None)
+    parts = inputs.values() if isinstance(inputs, dict) else [inputs]
+    places = max((math.prod(_places(part.shape)) for part in parts if part is not None), default=1)
+    if places > 1:
+        size = min(size, np.floor(np.log2((65536 if gpu else 16384) / places)))
+    return 2 ** int(max(size, 3))
+
+
+def _places(shape: Any) -> Any:
+    """Particles of a cloud, height and width of an image; nothing for a table."""
+    return shape[1:-1] if len(shape) == 3 else shape[2:]
 
 
 def place(dataset: EventDataset, device: str) -> EventDataset:

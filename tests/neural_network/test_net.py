@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 from skhep_ml.exceptions import DivergenceWarning
 from skhep_ml.metrics import roc_auc_scorer
 from skhep_ml.neural_network import NetClassifier, NetRegressor
+from skhep_ml.neural_network._dataset import EventDataset
+from skhep_ml.neural_network._prepare import automatic_batch_size
 from skhep_ml.neural_network.modules import MLP
 
 
@@ -343,6 +345,17 @@ def test_a_killed_fit_continues_to_the_same_result(tmp_path, options):
 
 
 # --- input ----------------------------------------------------------------------------------------
+
+
+def test_automatic_batches_shrink_with_particles():
+    def size(*shape):
+        return automatic_batch_size(EventDataset(torch.empty(shape), None), "cpu")
+
+    assert size(100, 28) == 32
+    assert size(20_000, 28) == 128
+    assert size(1_000_000, 28) == 1024
+    assert size(1_000_000, 128, 7) == 128
+    assert size(1_000_000, 3, 64, 64) == 8
 
 
 def test_columns_are_read_by_name():
