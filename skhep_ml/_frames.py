@@ -14,6 +14,20 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "__getitem__")
 
 
+def refuse_repeated_columns(X: Any) -> None:
+    """Raise a ValueError that names the columns of a DataFrame that come twice."""
+    if not is_frame(X):
+        return
+    names = list(X.columns)
+    if len(set(names)) < len(names):
+        repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        msg = (
+            f"X has more than one column of the same name: {repeated}; rename or drop them, "
+            "columns are found by name"
+        )
+        raise ValueError(msg)
+
+
 def take_rows(X: Any, rows: NDArray[np.intp]) -> Any:
     """Rows of an array, list or DataFrame, in the same type; a pandas index starts again at 0."""
     if hasattr(X, "iloc"):
@@ -51,7 +65,10 @@ def column_positions(
             positions.append(int(column) % n_columns)
         else:
             what = known[:12] if known else f"numbered 0 to {n_columns - 1}"
-            msg = f"{argument} names {column!r}, but the columns are {what}"
+            msg = (
+                f"{argument} names {column!r}, but the columns are {what}: give names or positions "
+                "of these"
+            )
             raise ValueError(msg)
     if len(set(positions)) < len(positions):
         msg = f"{argument}={list(columns)} names a column twice"
@@ -97,7 +114,7 @@ def replace_columns(
         column = np.array(column)
         column[rows] = new
         replaced[position] = column
-    return _with_columns(X, replaced)
+    return with_columns(X, replaced)
 
 
 def copy_columns(X: Any, source: Any, rows: Mapping[int, NDArray[np.intp]]) -> Any:
@@ -114,7 +131,7 @@ def copy_columns(X: Any, source: Any, rows: Mapping[int, NDArray[np.intp]]) -> A
         position: take_rows(source[source.columns[position]], index)
         for position, index in rows.items()
     }
-    return _with_columns(X, taken)
+    return with_columns(X, taken)
 
 
 def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -124,7 +141,8 @@ def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     return np.array_equal(values, values.astype(dtype))
 
 
-def _with_columns(X: Any, columns: Mapping[int, Any]) -> Any:
+def with_columns(X: Any, columns: Mapping[int, Any]) -> Any:
+    """Copy of a DataFrame with other columns at some positions."""
     if not columns:
         return X
     if hasattr(X, "iloc"):

@@ -5,6 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhep_ml._masks import unmasked
+
+# tables that have columns for each class take at most so many
+MAX_CLASSES = 100
+
 
 def check_event_weight(
     sample_weight: ArrayLike | None, n_events: int, *, name: str = "sample_weight"
@@ -20,7 +25,7 @@ def check_event_weight(
     """
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = np.asarray(unmasked(sample_weight), dtype=np.float64)
     if weight.ndim == 0:
         weight = np.full(n_events, float(weight))
     if weight.ndim != 1:
@@ -43,6 +48,47 @@ def check_event_weight(
         msg = f"{name} is zero for every event"
         raise ValueError(msg)
     return weight
+
+
+def check_labels(
+    y: Any, n_events: int, *, max_classes: int | None = None
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the classes, and the number of the class of every event.
+
+    Raises
+    ------
+    ValueError
+        Wrong shape or length, missing labels, or more classes than ``max_classes``.
+    """
+    label = np.asarray(y)
+    if label.ndim == 2 and label.shape[1] == 1:
+        label = label[:, 0]
+    if label.shape != (n_events,):
+        msg = f"y has shape {label.shape}, but there are {n_events} events"
+        raise ValueError(msg)
+    if label.dtype.kind == "O":
+        missing = np.array([_is_missing(value) for value in label], dtype=bool)
+    else:
+        missing = label != label
+    if np.ma.isMaskedArray(y):
+        missing = missing | np.ma.getmaskarray(y).reshape(-1)
+    if np.any(missing):
+        msg = f"y is missing in {np.sum(missing)} events, first in event {int(np.argmax(missing))}"
+        raise ValueError(msg)
+    labels, codes = np.unique(label, return_inverse=True)
+    if max_classes is not None and len(labels) > max_classes:
+        msg = (
+            f"y takes {len(labels)} different values, more than {max_classes} classes: pass "
+            "class labels, and a regression target as a column of X"
+        )
+        raise ValueError(msg)
+    return labels, codes
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a label is None, NaN, NaT or NA, which do not equal themselves."""
+    same = value == value
+    return value is None or not isinstance(same, (bool, np.bool_)) or not same
 
 
 def check_event_id(groups: Any, n_events: int | None = None) -> list[NDArray[np.uint64]]:
@@ -86,15 +132,28 @@ def integer_column(column: NDArray[Any]) -> NDArray[np.uint64]:
         isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in column
     ):
         column = np.array([int(value) & 0xFFFFFFFFFFFFFFFF for value in column], dtype=np.uint64)
+    if not len(column):
+        return np.empty(0, dtype=np.uint64)
     if column.dtype.kind not in "iu":
-        msg = (
-            f"event identifiers must be integers, got {column.dtype}: a float32 keeps integers "
-            "only up to 2^24 and a float64 up to 2^53; read them as integers from the file"
-        )
+        msg = f"event identifiers must be integers, got {_what_is_no_integer(column)}"
         raise ValueError(msg)
     if column.dtype.kind == "i":  # a view, not a copy: two's complement costs nothing
         return np.ascontiguousarray(column, dtype=np.int64).view(np.uint64)
     return np.ascontiguousarray(column, dtype=np.uint64)
+
+
+def _what_is_no_integer(column: NDArray[Any]) -> str:
+    if column.dtype.kind == "f":
+        return (
+            f"{column.dtype}: a float32 keeps integers only up to 2^24 and a float64 up to 2^53; "
+            "read them as integers from the file"
+        )
+    if column.dtype.kind in "SU" or any(isinstance(value, (str, bytes)) for value in column):
+        return (
+            f"strings, such as {column.tolist()[0]!r}: convert them, or number the different ones "
+            "(numpy.unique with return_inverse=True)"
+        )
+    return f"{column.dtype}: read or convert them as integers, none of them missing"
 
 
 def positive_mask(y_true: ArrayLike, pos_label: Any = None) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ class EmptyColumnWarning(UserWarning):
 
 
 class TruncationWarning(UserWarning):
-    """Particles that do not fit into a padded cloud and are lost."""
+    """Particles that do not fit into a padded cloud or an image and are lost."""
 
 
 class NetWarning(UserWarning):

@@ -8,6 +8,7 @@ from skhep_ml._frames import (
     copy_columns,
     is_frame,
     numeric_columns,
+    refuse_repeated_columns,
     replace_columns,
     take_rows,
 )
@@ -113,3 +114,12 @@ def test_columns_copied_from_other_rows_keep_any_type():
         copy_columns(array, array, {0: np.array([2, 1, 0])})[:, 0], [4, 2, 0]
     )
     assert copy_columns(array, array, {}) is not array
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_repeated_columns(frame):
+    refuse_repeated_columns(frame(COLUMNS))
+    refuse_repeated_columns(np.ones((2, 2)))
+    repeated = pd.DataFrame(np.ones((2, 3)), columns=["n", "pt", "n"])
+    with pytest.raises(ValueError, match=r"the same name: \['n'\]; rename or drop them"):
+        refuse_repeated_columns(repeated)

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from skhep_ml._early_stopping import call_metric
+from skhep_ml._masks import unmasked
 from skhep_ml.ensemble._bdt_base import BaseBDT
 from skhep_ml.ensemble._objectives import (
     log_loss_from_margin,
@@ -219,7 +220,7 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
             Wrong weights, identifiers, lengths or parameters; a single class or one whose weights
             do not sum to something positive; a class missing in the early-stopping part.
         """
-        X, y = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
+        X, y = validate_data(self, unmasked(X), y, dtype=np.float32, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -447,7 +448,7 @@ class BDTRegressor(RegressorMixin, BaseBDT):
             Wrong weights, identifiers, lengths or parameters.
         """
         table, target = validate_data(
-            self, X, y, dtype=np.float32, ensure_all_finite="allow-nan", y_numeric=True
+            self, unmasked(X), y, dtype=np.float32, ensure_all_finite="allow-nan", y_numeric=True
         )
         codes = np.zeros(len(target), dtype=np.intp)
         single = np.array(["all"])

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhep_ml._device import resolve_device
 from skhep_ml._early_stopping import evaluation_pairs, stopping_mask
+from skhep_ml._masks import unmasked
 from skhep_ml._validation import align_columns, check_event_id, check_event_weight
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.weights._policies import TrainingWeights, check_policy, prepare_weights
@@ -286,7 +287,7 @@ class BaseBDT(BaseEstimator):
     def _table(self, X: Any) -> NDArray[np.float32]:
         return validate_data(
             self,
-            align_columns(self, X),
+            unmasked(align_columns(self, X)),
             reset=False,
             dtype=np.float32,
             ensure_all_finite="allow-nan",

@@ -84,7 +84,7 @@ class DropMissingRows(WeightedSampler):
         if is_cloud(X):
             msg = "DropMissingRows takes tables: in a cloud, NaN stands for an absent particle"
             raise ValueError(msg)
-        return super()._check_table(X if is_frame(X) else unmasked(X))
+        return super()._check_table(X)
 
     def _fit_resample(
         self, X: Any, y: NDArray[Any], weight: NDArray[np.float64] | None

@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skhep_ml._frames import column_positions
+from skhep_ml._frames import (
+    column_positions,
+    is_frame,
+    refuse_repeated_columns,
+    with_columns,
+)
 from skhep_ml.impute._masks import BoolArray, mask_missing
 from skhep_ml.impute._statistics import run_edges
 from skhep_ml.preprocessing._statistics import ColumnNames, FloatArray
@@ -54,6 +59,23 @@ def resolve_axis(
         )
         raise ValueError(msg)
     return None, np.array(positions, dtype=np.intp)
+
+
+def times_as_numbers(X: Any, axis: Any) -> Any:
+    """Return X with nanoseconds since 1970 in the one column ``axis``, if it holds datetime64."""
+    several = isinstance(axis, Iterable) and not isinstance(axis, str)
+    if not is_frame(X) or axis is None or several:
+        return X
+    refuse_repeated_columns(X)
+    position = column_positions(X, [axis], argument="axis")[0]
+    column = X[X.columns[position]]
+    # time zones included, which numpy does not have: UTC
+    kind = column.dtype.kind if hasattr(X, "iloc") else np.asarray(column).dtype.kind
+    if kind != "M":
+        return X
+    times = column.to_numpy(dtype="M8[ns]") if hasattr(X, "iloc") else np.asarray(column)
+    times = times.astype("M8[ns]")
+    return with_columns(X, {position: np.where(np.isnat(times), np.nan, times.astype(np.int64))})
 
 
 def training_curves(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skhep_ml._clouds import present_particles, validate_floats
+from skhep_ml._masks import unmasked as unmasked  # under its old name too
 from skhep_ml.preprocessing._statistics import (
     ColumnNames,
     FloatArray,
@@ -66,36 +67,9 @@ def refuse_present_infinity(block: FloatArray, missing: BoolArray, names: Column
         refuse_infinity(replaced(block, missing, block.dtype.type(0)), names)
 
 
-def unmasked(X: Any) -> Any:
-    """Return X with NaN for the masked entries of an array and the NA of a pandas table."""
-    if isinstance(X, np.ma.MaskedArray):
-        dtype = X.dtype if X.dtype.kind == "f" else np.float64
-        return np.ma.filled(X.astype(dtype), np.nan)
-    if not hasattr(X, "iloc") or not hasattr(X, "columns"):
-        return X
-    # nullable types and objects may hold NA, which is no number for numpy
-    nullable = [
-        name for name, dtype in X.dtypes.items() if hasattr(dtype, "na_value") or dtype.kind == "O"
-    ]
-    if nullable:
-        X = X.copy(deep=False)
-    for name in nullable:
-        single = getattr(X[name].dtype, "numpy_dtype", None) == np.float32
-        try:
-            values = X[name].to_numpy(np.float32 if single else np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            msg = (
-                f"column {name!r} of type {X[name].dtype} holds more than numbers ({error}): "
-                "leave it out, or encode it"
-            )
-            raise ValueError(msg) from error
-        X[name] = values
-    return X
-
-
 def validate_missing(estimator: Any, X: Any, *, reset: bool) -> FloatArray:
     """Check a table or a cloud of numbers in which values may be missing in any way."""
-    return validate_floats(estimator, unmasked(X), reset=reset)
+    return validate_floats(estimator, X, reset=reset)
 
 
 def present_rows(flat: FloatArray, sentinels: Sequence[float]) -> BoolArray:

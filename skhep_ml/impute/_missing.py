@@ -12,10 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skhep_ml._clouds import is_cloud
-from skhep_ml._validation import check_event_weight
+from skhep_ml._validation import align_columns, check_event_weight
 from skhep_ml.exceptions import EmptyColumnWarning
 from skhep_ml.impute._base import ImputerBase
-from skhep_ml.impute._interpolate import Curve, between_samples, resolve_axis, training_curves
+from skhep_ml.impute._interpolate import (
+    Curve,
+    between_samples,
+    resolve_axis,
+    times_as_numbers,
+    training_curves,
+)
 from skhep_ml.impute._masks import (
     BoolArray,
     mask_missing,
@@ -112,7 +118,9 @@ class MissingValueImputer(ImputerBase):
     and the value at the nearer end outside. It depends on the training events alone, so that an
     event is filled in the same way whatever the others beside it are. The fitted imputer keeps
     these curves, at most about two numbers for each value of the training table. Where the
-    position itself is missing, the median is taken.
+    position itself is missing, the median is taken. Times (datetime64) in that column of a
+    DataFrame become nanoseconds since 1970, in UTC, and come out as such; float64 rounds them to
+    256 ns.
 
     *Interpolation between samples* follows the same formula with the sample's number for t and
     the event's own samples for :math:`m_k`; only an event without any sample, and columns that
@@ -199,6 +207,8 @@ class MissingValueImputer(ImputerBase):
         """
         self._check_parameters()
         sentinels = missing_sentinels(self.missing_values)
+        if self.strategy == "interpolate":
+            X = times_as_numbers(X, self.axis)
         table = validate_missing(self, X, reset=True)
         weight = check_event_weight(sample_weight, len(table))
         if weight is not None:
@@ -230,6 +240,9 @@ class MissingValueImputer(ImputerBase):
         return self
 
     def _transform(self, X: ArrayLike) -> FloatArray:
+        X = align_columns(self, X)
+        if self.strategy == "interpolate":
+            X = times_as_numbers(X, self.axis)
         table = validate_missing(self, X, reset=False)
         if self.strategy == "interpolate" and is_cloud(table) != (self.axis is None):
             kind, other = ("cloud", "table") if is_cloud(table) else ("table", "cloud")

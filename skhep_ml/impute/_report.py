@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array
 
 from skhep_ml._extras import import_extra
 from skhep_ml._format import percent
 from skhep_ml._frames import is_frame
-from skhep_ml._validation import check_event_weight
+from skhep_ml._validation import MAX_CLASSES, check_event_weight, check_labels
 from skhep_ml.impute._masks import mask_missing, missing_sentinels, unmasked
 from skhep_ml.preprocessing._statistics import FloatArray, block_rows
 
@@ -119,7 +120,8 @@ def missing_report(
     ModuleNotFoundError
         pandas is not installed.
     ValueError
-        Lengths that differ, labels or weights that are unusable, ``max_patterns`` below 1.
+        Lengths that differ, missing labels or more than 100 classes, unusable weights,
+        ``max_patterns`` below 1.
 
     See Also
     --------
@@ -156,8 +158,8 @@ def missing_report(
     no jet2_* (2)         2       0.5
     """
     pandas = import_extra("pandas", "root")
-    if max_patterns < 1:
-        msg = f"max_patterns={max_patterns} must be 1 or more"
+    if not isinstance(max_patterns, Integral) or isinstance(max_patterns, bool) or max_patterns < 1:
+        msg = f"max_patterns={max_patterns!r} must be an integer of 1 or more"
         raise ValueError(msg)
     sentinels = missing_sentinels(missing_values)
     table = check_array(unmasked(X), dtype=[np.float64, np.float32], ensure_all_finite=False)
@@ -203,9 +205,7 @@ def _labels(y: ArrayLike | None, n_events: int) -> tuple[list[Any], NDArray[np.i
     """Classes, and the number of the class of every event."""
     if y is None:
         return [], np.zeros(n_events, dtype=np.intp)
-    labels = column_or_1d(y)
-    check_consistent_length(np.empty(n_events), labels)
-    classes, label = np.unique(labels, return_inverse=True)
+    classes, label = check_labels(y, n_events, max_classes=MAX_CLASSES)
     return classes.tolist(), label
 
 

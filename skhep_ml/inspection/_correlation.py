@@ -95,3 +95,15 @@ def weighted_correlation(
     known = ~np.isnan(np.diag(correlation))
     correlation[known, known] = 1.0
     return correlation
+
+
+def common_events(
+    table: EventTable, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Number of events in which both columns of each pair have a value."""
+    used, pairs = np.unique(np.concatenate([first, second]), return_inverse=True)
+    counts = np.zeros((len(used), len(used)))
+    for _, block in table.blocks(block_rows(len(table.names))):
+        present = (~np.isnan(block[:, used])).astype(np.float64)
+        counts += present.T @ present
+    return counts[pairs[: len(first)], pairs[len(first) :]].astype(np.intp)

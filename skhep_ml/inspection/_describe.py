@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from skhep_ml._extras import import_extra
-from skhep_ml._validation import check_event_id, check_event_weight
+from skhep_ml._validation import MAX_CLASSES, check_event_id, check_event_weight, check_labels
 from skhep_ml.impute._masks import missing_sentinels
 from skhep_ml.inspection._correlation import weighted_correlation
 from skhep_ml.inspection._duplicates import DuplicateEvents, duplicate_events
@@ -22,6 +22,8 @@ from skhep_ml.inspection._findings import (
     correlation_findings,
     duplicate_findings,
     feature_findings,
+    missing_findings,
+    rare_findings,
     shift_findings,
     trend_findings,
     unlisted_sentinel,
@@ -38,7 +40,6 @@ from skhep_ml.inspection._trends import (
     trend,
 )
 
-_MAX_CLASSES = 100
 # name of the weight among the trends
 WEIGHT = "sample_weight"
 
@@ -312,7 +313,9 @@ def describe_events(
         *shift_findings(class_bias, sign_bias),
         *trend_findings(trends, str(order_name)),
         *feature_findings(features, n_events, parts.sentinels),
-        *correlation_findings(correlation.to_numpy(), table.names),
+        *missing_findings(features, parts.missing, labels),
+        *rare_findings(parts.n_present, n_events),
+        *correlation_findings(correlation.to_numpy(), table),
     ]
     return SampleDescription(
         n_events=n_events,
@@ -343,6 +346,8 @@ class _Parts:
     sign_bias: list[dict[str, Any]]
     trends: dict[Any, Trend]
     sentinels: dict[Any, tuple[float, int]]
+    missing: dict[Any, NDArray[np.float64]]
+    n_present: dict[Any, int]
 
 
 def _scan(
@@ -353,7 +358,7 @@ def _scan(
     test: ShiftTest,
 ) -> _Parts:
     """Sort each column once, and take from it all that concerns this column alone."""
-    parts = _Parts([], [], [], {}, {})
+    parts = _Parts([], [], [], {}, {}, {}, {})
     size, cells, n_classes = np.abs(weight), sign_cells(codes, weight), len(test.labels)
     has_negative = bool(weight.min() < 0)
     total = np.bincount(codes, size, n_classes).astype(np.float64, copy=False)
@@ -363,6 +368,8 @@ def _scan(
         missing = column.missing
         lost = np.bincount(codes[missing], size[missing], n_classes).astype(np.float64, copy=False)
         parts.features.append(feature_row(column, here, float(lost.sum() / total.sum())))
+        parts.missing[name] = np.divide(lost, total, out=np.zeros_like(lost), where=total > 0)
+        parts.n_present[name] = len(column.values)
         sentinel = unlisted_sentinel(column)
         if sentinel is not None:
             parts.sentinels[name] = sentinel
@@ -389,23 +396,7 @@ def _classes(y: ArrayLike | None, n_events: int) -> tuple[list[Any], NDArray[np.
     """Labels of the classes and the class of each event."""
     if y is None:
         return ["all"], np.zeros(n_events, dtype=np.intp)
-    label = np.asarray(y)
-    if label.ndim == 2 and label.shape[1] == 1:
-        label = label[:, 0]
-    if label.shape != (n_events,):
-        msg = f"y has shape {label.shape}, but there are {n_events} events"
-        raise ValueError(msg)
-    missing = label != label if label.dtype.kind != "O" else np.array([v is None for v in label])
-    if np.any(missing):
-        msg = f"y is missing in {np.sum(missing)} events, first in event {int(np.argmax(missing))}"
-        raise ValueError(msg)
-    labels, codes = np.unique(label, return_inverse=True)
-    if len(labels) > _MAX_CLASSES:
-        msg = (
-            f"y takes {len(labels)} different values, more than {_MAX_CLASSES} classes: pass "
-            "class labels, and a regression target as a column of X"
-        )
-        raise ValueError(msg)
+    labels, codes = check_labels(y, n_events, max_classes=MAX_CLASSES)
     return labels.tolist(), codes
 
 

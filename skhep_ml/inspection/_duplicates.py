@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
+from skhep_ml._frames import is_frame
 from skhep_ml._validation import check_event_id
 
 _N_EXAMPLES = 5
@@ -114,7 +115,8 @@ def event_overlap(groups_a: Any, groups_b: Any) -> EventOverlap:
     groups_a : array-like of int or DataFrame, shape (n_events_a,) or (n_events_a, k)
         Event identifiers of the first sample.
     groups_b : array-like of int or DataFrame, shape (n_events_b,) or (n_events_b, k)
-        Event identifiers of the second sample, in the same columns.
+        Event identifiers of the second sample, in the same columns; those of two DataFrames are
+        matched by name.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def event_overlap(groups_a: Any, groups_b: Any) -> EventOverlap:
     Raises
     ------
     ValueError
-        Identifiers that are not integers, or other numbers of columns.
+        Identifiers that are not integers, or other columns.
 
     See Also
     --------
@@ -141,6 +143,15 @@ def event_overlap(groups_a: Any, groups_b: Any) -> EventOverlap:
     >>> overlap.n_shared, overlap.n_events_b, overlap.fraction_a, overlap.examples
     (1, 2, 0.25, [4])
     """
+    if is_frame(groups_a) and is_frame(groups_b):
+        names = list(groups_a.columns)
+        if set(names) != set(groups_b.columns):
+            msg = (
+                f"the samples have the identifier columns {names} and {list(groups_b.columns)}: "
+                "pass the same columns of both"
+            )
+            raise ValueError(msg)
+        groups_b = groups_b[names]
     columns_a, columns_b = check_event_id(groups_a), check_event_id(groups_b)
     if len(columns_a) != len(columns_b):
         msg = (

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skhep_ml._format import number, percent
+from skhep_ml.inspection._correlation import common_events
 from skhep_ml.inspection._duplicates import DuplicateEvents
-from skhep_ml.inspection._table import SortedColumn
+from skhep_ml.inspection._table import EventTable, SortedColumn
 
 #: Numbers by which programs mark a missing value.
 SENTINELS = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
@@ -25,6 +26,10 @@ _MANY_OUTLIERS = 0.05
 _TAIL = 50
 _FAR = 50
 _SAME = 0.9999
+_MOSTLY_MISSING = 0.5
+_FEW_VALUES = 50
+# events from which on a correlation of 1 is no accident
+_MIN_COMMON = 30
 _N_NAMES = 5
 
 
@@ -96,6 +101,41 @@ def feature_findings(
     if len(outliers):
         shown = [f"{name!r} ({percent(share)})" for name, share in outliers.items()]
         yield f"{_several('feature', outliers)} with many outliers: {_list(shown)}"
+
+
+def missing_findings(
+    features: Any, class_missing: dict[Any, NDArray[np.float64]], labels: Sequence[Any]
+) -> Iterator[str]:
+    """Sentences on features that are mostly missing, or have few values.
+
+    ``class_missing`` holds the missing share of the weight of each class.
+    """
+    known = features[features["domain"] != "empty"]
+    mostly = []
+    for name, overall in known["missing"].items():
+        shares = class_missing[name]
+        worst = int(shares.argmax())
+        if overall > _MOSTLY_MISSING:
+            mostly.append(f"{name!r} ({percent(overall)})")
+        elif shares[worst] > _MOSTLY_MISSING:
+            mostly.append(f"{name!r} ({percent(shares[worst])} of class {labels[worst]!r})")
+    if mostly:
+        yield (
+            f"{_several('feature', mostly)} missing in more than half of the weight, over all or "
+            f"in a class: {_list(mostly)}"
+        )
+
+
+def rare_findings(n_present: dict[Any, int], n_events: int) -> Iterator[str]:
+    """A sentence on features that few of the events have."""
+    rare = [
+        f"{name!r} ({count})"
+        for name, count in n_present.items()
+        if 0 < count < min(_FEW_VALUES, n_events)
+    ]
+    if rare:
+        what = _several("feature", rare)
+        yield f"{what} present in fewer than {_FEW_VALUES} events: {_list(rare)}"
 
 
 def class_findings(classes: Any, has_classes: bool) -> Iterator[str]:
@@ -183,9 +223,12 @@ def trend_findings(trends: Any, order_name: str) -> Iterator[str]:
         yield f"{_several('feature', strong)} with a trend along {order_name}: {_list(shown)}"
 
 
-def correlation_findings(correlation: NDArray[np.float64], names: Sequence[Any]) -> Iterator[str]:
+def correlation_findings(correlation: NDArray[np.float64], table: EventTable) -> Iterator[str]:
     """A sentence on features that repeat another one."""
     rows, columns = np.nonzero(np.triu(np.abs(correlation) > _SAME, 1))
+    if len(rows):
+        enough = common_events(table, rows, columns) >= _MIN_COMMON
+        rows, columns, names = rows[enough], columns[enough], table.names
     if len(rows):
         pairs = [
             f"{names[i]!r} and {names[j]!r}"

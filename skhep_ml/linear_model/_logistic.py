@@ -9,6 +9,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skhep_ml._masks import unmasked
 from skhep_ml._validation import align_columns, check_event_id, check_event_weight
 from skhep_ml.weights._policies import check_policy, prepare_weights
 
@@ -134,6 +135,7 @@ class LogisticRegression(sklearn.linear_model.LogisticRegression):
             do not sum to something positive.
         """
         check_policy(self.negative_weights)
+        X = unmasked(X)
         table, label = validate_data(
             self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], multi_output=False
         )
@@ -184,4 +186,4 @@ class LogisticRegression(sklearn.linear_model.LogisticRegression):
         ndarray of shape (n_events,) or (n_events, n_classes)
             Log odds for two classes, one score a class for more.
         """
-        return super().decision_function(align_columns(self, X))
+        return super().decision_function(unmasked(align_columns(self, X)))

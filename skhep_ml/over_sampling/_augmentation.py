@@ -116,6 +116,12 @@ class Augmenter(WeightedSampler):
         events = take_rows(X, np.arange(len(X))[copies])
         n_events = len(events)
         result = self.recompute(events)
+        if result is None or (is_frame(X) and not is_frame(result)):
+            msg = (
+                "recompute must return the events, with derived columns recomputed, in the type "
+                f"in which it gets them; it returned {type(result).__name__}"
+            )
+            raise ValueError(msg)
         if not is_frame(X):
             result = np.asarray(result)
             if result.shape != (n_events, *X.shape[1:]):

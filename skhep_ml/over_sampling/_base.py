@@ -12,8 +12,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skhep_ml._clouds import is_cloud, validate_floats
-from skhep_ml._frames import is_frame, take_rows
+from skhep_ml._frames import is_frame, refuse_repeated_columns, take_rows
+from skhep_ml._masks import unmasked
 from skhep_ml._validation import check_event_id, check_event_weight
+from skhep_ml.preprocessing._statistics import refuse_infinity
 
 
 class Resampling(NamedTuple):
@@ -154,13 +156,25 @@ class WeightedSampler(BaseSampler):
 
 def check_table(estimator: Any, X: Any, *, allow_nan: bool) -> Any:
     """Check events and record their features; a cloud, a DataFrame or an array comes back."""
-    if is_cloud(X):
-        return validate_floats(estimator, X, reset=True)
     if is_frame(X):
+        refuse_repeated_columns(X)
+        for number, what in zip(X.shape, ("sample", "feature"), strict=True):
+            if number == 0:
+                # the wording is scikit-learn's, as for arrays
+                msg = (
+                    f"Found array with 0 {what}(s) (shape={X.shape}) while a minimum of 1 is "
+                    f"required by {type(estimator).__name__}."
+                )
+                raise ValueError(msg)
         validate_data(estimator, X, reset=True, skip_check_array=True)
         return X
-    finite = "allow-nan" if allow_nan else True
-    return validate_data(estimator, X, reset=True, ensure_all_finite=finite)
+    X = unmasked(X)
+    if is_cloud(X):
+        return validate_floats(estimator, X, reset=True)
+    table = validate_data(estimator, X, reset=True, ensure_all_finite=not allow_nan)
+    if table.dtype.kind == "f":
+        refuse_infinity(table, None)
+    return table
 
 
 def _indexable(values: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from skhep_ml._clouds import is_cloud, present_particles
+from skhep_ml._clouds import find_feature, is_cloud, present_particles
 from skhep_ml.impute._masks import mask_missing, missing_sentinels
 from skhep_ml.over_sampling._augmentation import Augmenter, BoolArray
 from skhep_ml.preprocessing._kinematics import delta_phi
@@ -35,6 +35,19 @@ class _JetAugmenter(Augmenter):
     def _columns(self, X: Any) -> list[int]:
         return self._positions(X, [self.eta, self.phi], "(eta, phi)")
 
+    def _positions(self, X: Any, columns: Sequence[Any], argument: str) -> list[int]:
+        if not isinstance(columns, (str, Integral)):
+            names = self._names(X) or []
+            found = [
+                find_feature(names, column, argument) if isinstance(column, str) else None
+                for column in columns
+            ]
+            columns = [
+                column if position is None else position
+                for column, position in zip(columns, found, strict=True)
+            ]
+        return super()._positions(X, columns, argument)
+
     def _untouched(self, missing: BoolArray) -> BoolArray:
         return np.logical_or.reduce(missing, axis=-1, keepdims=True)
 
@@ -58,7 +71,8 @@ class JetRotation(_JetAugmenter):
     keep_original : bool, default=True
         Whether the jets themselves come first; False returns the copies alone.
     eta, phi : str or int, default="eta", "phi"
-        Features that hold the coordinates relative to the jet axis, by name or position.
+        Features that hold the coordinates relative to the jet axis, by name or position. "eta"
+        and "phi" also stand for names such as "delta_eta", where only one fits.
     features : sequence of str, default=None
         Names of the last axis; None stands for pt, eta, phi, mass, x4, ...
     missing_values : float or sequence of float, default=(nan, -999.0)
@@ -96,9 +110,7 @@ class JetRotation(_JetAugmenter):
     >>> from skhep_ml.datasets import load_jets
     >>> from skhep_ml.over_sampling import JetRotation
     >>> jets = load_jets(max_particles=20)
-    >>> rotation = JetRotation(
-    ...     eta="delta_eta", phi="delta_phi", features=jets.feature_names, random_state=0
-    ... )
+    >>> rotation = JetRotation(features=jets.feature_names, random_state=0)
     >>> X, y, event = rotation.fit_resample(jets.data, jets.target, groups=jets.event_number)
     >>> len(X) == len(event) == 2 * len(jets.data)
     True
@@ -157,7 +169,8 @@ class JetTranslation(_JetAugmenter):
     keep_original : bool, default=True
         Whether the jets themselves come first; False returns the copies alone.
     eta, phi : str or int, default="eta", "phi"
-        Features that hold the coordinates, by name or position.
+        Features that hold the coordinates, by name or position. The defaults also stand for
+        names such as "delta_eta", where only one fits.
     features : sequence of str, default=None
         Names of the last axis; None stands for pt, eta, phi, mass, x4, ...
     missing_values : float or sequence of float, default=(nan, -999.0)
@@ -260,7 +273,7 @@ class SoftSmearing(_JetAugmenter):
         Whether the jets themselves come first; False returns the copies alone.
     pt, eta, phi : str or int, default="pt", "eta", "phi"
         Features that hold the transverse momentum in GeV and the coordinates, by name or
-        position.
+        position. The defaults also stand for names such as "delta_eta", where only one fits.
     features : sequence of str, default=None
         Names of the last axis; None stands for pt, eta, phi, mass, x4, ...
     missing_values : float or sequence of float, default=(nan, -999.0)

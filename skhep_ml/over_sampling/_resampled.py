@@ -77,13 +77,17 @@ class _Resampled(MetaEstimatorMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            A sampler without ``fit_resample``, or a model without ``fit`` and ``predict``.
         ValueError
             Weights, or identifiers that the model takes, with a sampler that cannot carry them.
         """
         if y is None:
             msg = f"{type(self).__name__} requires y to be passed, but the target y is None"
             raise ValueError(msg)
-        table = check_table(self, X, allow_nan=get_tags(self).input_tags.allow_nan)
+        self._check_parts()
+        # the sampler may drop events with NaN: it and the model decide
+        table = check_table(self, X, allow_nan=True)
         target = np.asarray(column_or_1d(y, warn=True))
         if target.dtype.kind == "f":
             assert_all_finite(target, input_name="y")
@@ -105,6 +109,16 @@ class _Resampled(MetaEstimatorMixin, BaseEstimator):
         )
         self.estimator_ = clone(self.estimator).fit(sample.X, sample.y, **params)
         return self
+
+    def _check_parts(self) -> None:
+        for name, methods in (("sampler", ("fit_resample",)), ("estimator", ("fit", "predict"))):
+            part = getattr(self, name)
+            if isinstance(part, type) or not all(hasattr(part, method) for method in methods):
+                msg = (
+                    f"{name}={part!r} must be an object with {' and '.join(methods)}, such as "
+                    f"{'WeightedSMOTE()' if name == 'sampler' else 'BDTClassifier()'}"
+                )
+                raise TypeError(msg)
 
     def _check_target(self, y: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Class of each event and the classes; all events are one class in regression."""
@@ -173,9 +187,11 @@ class _Resampled(MetaEstimatorMixin, BaseEstimator):
         )
 
     def __sklearn_tags__(self) -> Tags:
+        self._check_parts()
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         sampler = get_tags(self.sampler)
+        # in training and prediction; a sampler that drops NaN takes it in training alone
         tags.input_tags.allow_nan = inner.input_tags.allow_nan and sampler.input_tags.allow_nan
         tags.input_tags.three_d_array = inner.input_tags.three_d_array
         tags.non_deterministic = inner.non_deterministic

@@ -134,6 +134,9 @@ class AutoScaler(ColumnScaler):
     standard deviations wide from some thousand events on, so that the choice does not flip from
     one fold to the next. Where it must never change, give it in ``methods``.
 
+    A float64 feature that goes beyond 3.4e38, or is mostly below 1.2e-38, is refused unless its
+    method is given ("minmax", "zscore", "robust", "passthrough"): change its unit.
+
     Examples
     --------
     >>> import numpy as np

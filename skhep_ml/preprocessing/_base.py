@@ -186,7 +186,7 @@ class ColumnScaler(FeatureTransformer):
         EmptyColumnWarning
             A column has no value at all; it is passed on as it is.
         """
-        self._learn(X, sample_weight, first=True)
+        self._learn(X, sample_weight, check_event_weight, first=True)
         self._warn_empty(self._column_statistics.empty, stacklevel=2)
         return self
 
@@ -202,7 +202,8 @@ class ColumnScaler(FeatureTransformer):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_events,), default=None
-            Their weights, in the same unit as those of the other chunks.
+            Their weights, in the same unit as those of the other chunks. All may be zero, as long
+            as another chunk has others.
 
         Returns
         -------
@@ -214,14 +215,27 @@ class ColumnScaler(FeatureTransformer):
         ValueError
             As in `fit`, or parameters that ask for other statistics than those of the chunks
             before; the scaler then keeps its state.
+
+        Notes
+        -----
+        A column without a value so far is passed on as it is, and without the warning of `fit`:
+        values may come with the next chunk.
         """
-        self._learn(X, sample_weight, first=not hasattr(self, "_column_statistics"))
+        first = not hasattr(self, "_column_statistics")
+        self._learn(X, sample_weight, _chunk_weight, first=first)
         return self
 
-    def _learn(self, X: ArrayLike, sample_weight: ArrayLike | None, *, first: bool) -> None:
+    def _learn(
+        self,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None,
+        check_weight: Callable[[Any, int], NDArray[np.float64] | None],
+        *,
+        first: bool,
+    ) -> None:
         self._check_parameters()
         X = validate_floats(self, X, reset=first)
-        weight = check_event_weight(sample_weight, len(X))
+        weight = check_weight(sample_weight, len(X))
         statistics = ColumnStatistics.from_table(
             X, None if weight is None else np.abs(weight), self._names, **self._needs()
         )
@@ -258,3 +272,13 @@ class ColumnScaler(FeatureTransformer):
         X = validate_floats(self, X, reset=False)
         prepared = self._column_map.prepared(X.dtype)
         return self._map_blocks(X, prepared.backward, prepared.inside)
+
+
+def _chunk_weight(sample_weight: Any, n_events: int) -> NDArray[np.float64] | None:
+    """Check the weights of a chunk, of which all may be zero."""
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if weight is None or weight.any():
+        return check_event_weight(weight, n_events)
+    # everything else about them is checked
+    check_event_weight(np.ones_like(weight), n_events)
+    return np.zeros(n_events)

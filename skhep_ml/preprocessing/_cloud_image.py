@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -10,14 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Tags
 
-from skhep_ml._clouds import ArrayOutputMixin, feature_position
+from skhep_ml._clouds import ArrayOutputMixin, feature_position, find_feature
+from skhep_ml.exceptions import TruncationWarning
 from skhep_ml.preprocessing._cloud_kinematics import (
     CloudTransformer,
     feature_list,
     particle_momenta,
     sum_by_event,
 )
-from skhep_ml.preprocessing._kinematics import delta_phi
+from skhep_ml.preprocessing._kinematics import delta_phi, refuse_unphysical
 from skhep_ml.preprocessing._statistics import FloatArray
 
 # pixels or particles in one block of events
@@ -33,7 +35,10 @@ class CloudToImage(ArrayOutputMixin, CloudTransformer):
         Number of pixels in eta and in phi.
     features : sequence of str, default=None
         Names of the features on the last axis, among them "eta" and "phi"; None stands for pt,
-        eta, phi, mass, x4, x5, ...
+        eta, phi, mass, x4, x5, ...; give them wherever they are others or in another order, for
+        example ``JaggedToPadded.features_``. The names are known in any case, also behind a prefix,
+        as in "jet_pt" or "delta_eta", and "m" and "e" for "mass" and "energy"; exact names go
+        first.
     extent : float or pair of float, default=0.4
         Half the width of the image in eta and in phi (radians): it ends at -extent and +extent,
         both included. What falls outside is left out.
@@ -135,16 +140,31 @@ class CloudToImage(ArrayOutputMixin, CloudTransformer):
         Raises
         ------
         ValueError
-            X is no cloud, has infinite values or another number of features; the intensity of the
-            first channel is negative where it weighs an axis.
+            X is no cloud, has infinite values, an eta or phi beyond 50 (sentinels) or another
+            number of features; the intensity of the first channel is negative where it weighs an
+            axis.
+
+        Warns
+        -----
+        TruncationWarning
+            More than half of the intensity of the first channel, summed over all events, lies
+            outside the images.
         """
         cloud = self._fitted_cloud(X)
         n_events, n_particles, _ = cloud.shape
         shape = (len(self.channels_), len(self.eta_edges_) - 1, len(self.phi_edges_) - 1)
         out = np.empty((n_events, *shape), dtype=np.float32)
         rows = max(1, _BLOCK // max(shape[1] * shape[2], n_particles))
+        sums = np.zeros(2)
         for start in range(0, n_events, rows):
-            self._draw(cloud[start : start + rows], out[start : start + rows])
+            sums += self._draw(cloud[start : start + rows], out[start : start + rows])
+        total, inside = sums
+        if inside < total / 2:
+            msg = (
+                f"{1 - inside / total:.0%} of the intensity {self.channels_[0]!r} lies outside the "
+                f"images: give a larger extent than {self.extent!r}, or center them"
+            )
+            warnings.warn(msg, TruncationWarning, stacklevel=2)
         return out
 
     def _prepare(self, names: list[str]) -> None:
@@ -162,21 +182,23 @@ class CloudToImage(ArrayOutputMixin, CloudTransformer):
             msg = "intensity=[] names no channel"
             raise ValueError(msg)
         for name in ("eta", "phi", *channels):
-            needed = ["pt"] if name == "energy" and name not in names else [name]
-            feature_position(names, needed[0], "CloudToImage")
+            computed = name == "energy" and find_feature(names, name, "CloudToImage") is None
+            feature_position(names, "pt" if computed else name, "CloudToImage")
         self.channels_ = channels
         self.eta_edges_ = np.linspace(-half_eta, half_eta, n_eta + 1)
         self.phi_edges_ = np.linspace(-half_phi, half_phi, n_phi + 1)
 
-    def _draw(self, block: FloatArray, out: NDArray[np.float32]) -> None:
-        """Write the images of some events to out."""
-        i_eta, i_phi = self.features_.index("eta"), self.features_.index("phi")
+    def _draw(self, block: FloatArray, out: NDArray[np.float32]) -> tuple[float, float]:
+        """Write the images of some events; return the first intensity, and what is inside."""
+        i_eta, i_phi = (feature_position(self.features_, n, "CloudToImage") for n in ("eta", "phi"))
         used = ~(np.isnan(block[:, :, i_eta]) | np.isnan(block[:, :, i_phi]))
         event = np.nonzero(used)[0]
         particles = block[used]
         weights = [self._channel(particles, name) for name in self.channels_]
         eta: FloatArray = particles[:, i_eta].astype(np.float64)
         phi: FloatArray = particles[:, i_phi].astype(np.float64)
+        refuse_unphysical(eta, "eta")
+        refuse_unphysical(phi, "phi")
         eta, phi = self._place(eta, phi, weights[0], event, len(block))
 
         n_eta, n_phi = out.shape[2:]
@@ -191,12 +213,15 @@ class CloudToImage(ArrayOutputMixin, CloudTransformer):
                 total = np.abs(images).sum(axis=(1, 2), keepdims=True)
                 np.divide(images, total, out=images, where=total > 0)
             out[:, channel] = images
+        size = np.abs(weights[0])
+        return size.sum(), size[inside].sum()
 
     def _channel(self, particles: FloatArray, name: str) -> FloatArray:
-        if name == "energy" and name not in self.features_:
+        place = find_feature(self.features_, name, "intensity")
+        if place is None:
             values = particle_momenta(particles, self.features_).energy
         else:
-            values = particles[:, self.features_.index(name)].astype(np.float64)
+            values = particles[:, place].astype(np.float64)
         return np.nan_to_num(values, copy=False)
 
     def _place(

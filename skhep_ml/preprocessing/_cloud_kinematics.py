@@ -16,6 +16,7 @@ from skhep_ml._clouds import (
     ArrayOutputMixin,
     cloud_feature_names,
     feature_position,
+    find_feature,
     is_cloud,
     present_particles,
     validate_floats,
@@ -30,6 +31,11 @@ from skhep_ml.preprocessing._statistics import FloatArray, refuse_infinity
 
 # numbers in one block of events: enough to hide what each call of vector costs
 _BLOCK = 1 << 20
+
+# particles looked at to tell a mass from other features, and too few to tell
+_SAMPLE = 1 << 14
+_FEW = 20
+_NEGATIVE_SHARE = 0.1
 
 CYLINDRICAL = ("pt", "eta", "phi", "mass")
 CARTESIAN = ("px", "py", "pz", "energy")
@@ -54,7 +60,8 @@ def feature_list(names: Any, parameter: str) -> list[str]:
 
 def has_kinematics(names: Sequence[str]) -> bool:
     """Tell whether the features fix the momenta of particles."""
-    return {"pt", "eta", "phi"} <= set(names)
+    known = [find_feature(names, name, "a four-momentum") for name in ("pt", "eta", "phi")]
+    return None not in known
 
 
 def particle_momenta(particles: FloatArray, names: Sequence[str]) -> CartesianMomentum:
@@ -67,11 +74,20 @@ def particle_momenta(particles: FloatArray, names: Sequence[str]) -> CartesianMo
         position = feature_position(names, name, "a four-momentum")
         return particles[..., position].astype(np.float64)
 
-    mass = column("mass") if "mass" in names else 0.0
+    given = mass_or_energy(names)
+    mass = column("mass") if given == "mass" else 0.0
     momenta = to_cartesian(column("pt"), column("eta"), column("phi"), mass)
-    if "mass" not in names and "energy" in names:
+    if given == "energy":
         momenta = momenta._replace(energy=column("energy"))
     return momenta
+
+
+def mass_or_energy(names: Sequence[str]) -> str | None:
+    """Which of the two completes the momenta; None for massless particles."""
+    for name in ("mass", "energy"):
+        if find_feature(names, name, "a four-momentum") is not None:
+            return name
+    return None
 
 
 def sum_momenta(
@@ -121,6 +137,8 @@ class CloudTransformer(TransformerMixin, BaseEstimator):
         names = self._input_names(cloud.shape[2])
         self._prepare(names)
         _refuse_infinite_particles(cloud, names)
+        if self.features is None and "mass" in names and has_kinematics(names):
+            _refuse_other_than_mass(cloud)
         self.features_ = names
         return self
 
@@ -174,6 +192,8 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
         Names of the features on the last axis, found by name in any order: "pt", "eta", "phi" and
         "mass" (or "energy"; without either, particles are massless), or "px", "py", "pz",
         "energy" for "cylindrical". None stands for these four in this order and x4, x5, ...
+        The names are known in any case, also behind a prefix, as in "jet_pt" or "delta_eta", and
+        "m" and "e" for "mass" and "energy"; exact names go first.
 
     Attributes
     ----------
@@ -236,17 +256,18 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
         if self.to == "cylindrical":
             used = list(CARTESIAN)
         else:
-            used = ["pt", "eta", "phi"]
-            used += [name for name in ("mass", "energy") if name in names][:1]
-        for name in used:
-            feature_position(names, name, f"KinematicsTransformer(to={self.to!r})")
-        rest = [name for name in names if name not in used]
+            completing = mass_or_energy(names)
+            used = ["pt", "eta", "phi", *([completing] if completing else [])]
+        purpose = f"KinematicsTransformer(to={self.to!r})"
+        given = {name: names[feature_position(names, name, purpose)] for name in used}
+        rest = [name for name in names if name not in given.values()]
         output = [*outputs[self.to], *rest]
         if len(set(output)) < len(output):
             msg = f"to={self.to!r} would give two features of one name: {output}"
             raise ValueError(msg)
         self.output_features_ = output
-        self._used = used
+        # the input's name of each component
+        self._used = given
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Bring the momenta into the new coordinates.
@@ -264,8 +285,8 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
         Raises
         ------
         ValueError
-            X is no cloud, has infinite values, a negative pt or another number of features; with
-            "relative", also a pt of zero.
+            X is no cloud, has infinite values, a negative pt, an eta or phi beyond 50 (sentinels)
+            or another number of features; with "relative", also a pt of zero.
         """
         cloud = self._fitted_cloud(X)
         forward = {
@@ -273,7 +294,25 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
             "cylindrical": self._to_cylindrical,
             "relative": self._to_relative,
         }
-        return self._convert(cloud, self.features_, self.output_features_, forward[self.to])
+        names_out = self.output_features_
+        targets = {name: index for index, name in enumerate(names_out) if name not in self._kept}
+        return self._convert(cloud, self.features_, names_out, targets, forward[self.to])
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Names of the features on the last axis.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored: the features of clouds are named by ``features``.
+
+        Returns
+        -------
+        ndarray of str
+            ``output_features_``.
+        """
+        check_is_fitted(self)
+        return np.array(self.output_features_, dtype=object)
 
     @available_if(lambda self: self.to != "relative")
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -303,12 +342,21 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
         cloud = validate_floats(BaseEstimator(), X, reset=True)
         _refuse_infinite_particles(cloud, names)
         back = self._to_cartesian if self.to == "cylindrical" else self._to_cylindrical
-        return self._convert(cloud, names, self.features_, back)
+        targets = {name: self.features_.index(given) for name, given in self._used.items()}
+        return self._convert(cloud, names, self.features_, targets, back)
 
     def _convert(
-        self, cloud: FloatArray, names: list[str], names_out: list[str], function: Any
+        self,
+        cloud: FloatArray,
+        names: list[str],
+        names_out: list[str],
+        targets: dict[str, int],
+        function: Any,
     ) -> FloatArray:
-        """Fill the new features block by block, for present particles only."""
+        """Fill the new features block by block, for present particles only.
+
+        ``targets`` are the positions of what the function returns.
+        """
         n_events, n_particles, _ = cloud.shape
         out = np.full((n_events, n_particles, len(names_out)), np.nan, dtype=cloud.dtype)
         kept = [(names.index(n), i) for i, n in enumerate(names_out) if n in self._kept]
@@ -321,14 +369,14 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
             for source, target in kept:
                 found[:, target] = particles[:, source]
             for name, values in new.items():
-                if name in names_out:
-                    found[:, names_out.index(name)] = values
+                if name in targets:
+                    found[:, targets[name]] = values
             out[rows][present] = found
         return out
 
     @property
     def _kept(self) -> list[str]:
-        return [name for name in self.features_ if name not in self._used]
+        return [name for name in self.features_ if name not in self._used.values()]
 
     @staticmethod
     def _to_cartesian(particles: FloatArray, names: list[str], *_: Any) -> dict[str, Any]:
@@ -336,7 +384,8 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
 
     @staticmethod
     def _to_cylindrical(particles: FloatArray, names: list[str], *_: Any) -> dict[str, Any]:
-        columns = (particles[:, names.index(name)].astype(np.float64) for name in CARTESIAN)
+        places = (feature_position(names, name, "a four-momentum") for name in CARTESIAN)
+        columns = (particles[:, place].astype(np.float64) for place in places)
         momenta = CartesianMomentum(*columns)
         # a cloud that came with energies gets them back
         return {**from_cartesian(*momenta)._asdict(), "energy": momenta.energy}
@@ -349,7 +398,8 @@ class KinematicsTransformer(ArrayOutputMixin, CloudTransformer):
         total = sum_momenta(momenta, event, n_events)
         jet = from_cartesian(*total)
         pt, eta, phi = (
-            particles[:, names.index(name)].astype(np.float64) for name in ("pt", "eta", "phi")
+            particles[:, feature_position(names, name, "a direction")].astype(np.float64)
+            for name in ("pt", "eta", "phi")
         )
         if (pt == 0).any():
             msg = (
@@ -385,6 +435,31 @@ def event_blocks(cloud: FloatArray) -> Iterator[slice]:
 def _refuse_infinite_particles(cloud: FloatArray, names: list[str]) -> None:
     for rows in event_blocks(cloud):
         refuse_infinity(cloud[rows].reshape(-1, cloud.shape[2]), np.array(names))
+
+
+def _refuse_other_than_mass(cloud: FloatArray) -> None:
+    """Raise a ValueError where the fourth feature is an energy or has both signs."""
+    first = cloud[: _SAMPLE // max(1, cloud.shape[1]) + 1]
+    pt, eta, _, mass = first[~np.isnan(first[..., :4]).any(axis=-1)][:, :4].T.astype(np.float64)
+    if len(mass) < _FEW or not (pt > 0).any():
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        momentum = pt * np.cosh(eta)
+    # hardly a particle is at rest, but none has less energy than momentum
+    if (mass >= momentum * (1 - 1e-5)).all():
+        msg = (
+            "without features= the fourth feature is the mass, but it is nowhere below the "
+            "momentum: if it is the energy, give features=['pt', 'eta', 'phi', 'energy']"
+        )
+        raise ValueError(msg)
+    # rounding makes masses negative by less
+    negative = np.mean(mass < -1e-3 * momentum)
+    if negative > _NEGATIVE_SHARE:
+        msg = (
+            f"without features= the fourth feature is the mass, but {negative:.0%} of its values "
+            "are negative: name the features, for example ['pt', 'eta', 'phi', 'charge']"
+        )
+        raise ValueError(msg)
 
 
 def _describe(X: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skhep_ml._clouds import feature_position, present_particles
+from skhep_ml._clouds import feature_position, find_feature, present_particles
 from skhep_ml.preprocessing._cloud_kinematics import (
     CloudTransformer,
     event_blocks,
@@ -56,8 +56,13 @@ class CloudToTable(CloudTransformer):
     ----------
     features : sequence of str, default=None
         Names of the features on the last axis; None stands for pt, eta, phi, mass, x4, x5, ...
+        Clouds forget names: give them wherever they are others or in another order, for example
+        ``JaggedToPadded.features_``. Without names, a fourth feature that is clearly an energy, or
+        negative for many particles, is refused.
         Momenta need "pt", "eta" and "phi"; "mass" or, without it, "energy" completes them, and
-        without either particles are massless.
+        without either particles are massless. The names are known in any case, also behind a
+        prefix, as in "jet_pt" or "delta_eta", and "m" and "e" for "mass" and "energy"; exact
+        names go first. Clouds of px, py, pz, energy go through `KinematicsTransformer` first.
     n_leading : int, default=2
         Number of leading particles whose features become columns.
     sort_by : str or None, default="auto"
@@ -181,8 +186,8 @@ class CloudToTable(CloudTransformer):
         Raises
         ------
         ValueError
-            X is no cloud, has infinite values or another number of features; a negative pt where
-            momenta are needed.
+            X is no cloud, has infinite values or another number of features; a negative pt, or
+            an eta or phi beyond 50, where momenta are needed.
         """
         cloud = self._fitted_cloud(X)
         parts = self._parts(self.features_)
@@ -235,10 +240,11 @@ class CloudToTable(CloudTransformer):
             raise ValueError(msg)
 
     def _sort_index(self, names: list[str]) -> int | None:
-        if self.sort_by is None or (self.sort_by == "auto" and "pt" not in names):
+        if self.sort_by is None:
             return None
-        name = "pt" if self.sort_by == "auto" else self.sort_by
-        return feature_position(names, name, "sort_by")
+        if self.sort_by == "auto":
+            return find_feature(names, "pt", "sort_by='auto'")
+        return feature_position(names, self.sort_by, "sort_by")
 
     def _parts(self, names: list[str]) -> list[_Part]:
         """Parts of the table in the order of their columns."""
@@ -249,7 +255,8 @@ class CloudToTable(CloudTransformer):
         ]
         sums = self.sums
         if isinstance(sums, str) and sums == "auto":
-            sums = ["pt"] if "pt" in names else []
+            found = find_feature(names, "pt", "sums='auto'")
+            sums = [] if found is None else [names[found]]
         for name in feature_list(sums, "sums"):
             index = feature_position(names, name, "sums")
             parts.append(_Part([f"sum_{name}"], partial(_sum, index=index)))
@@ -354,7 +361,8 @@ def _pair_names(n_leading: int) -> list[str]:
 def _pairs(block: _Block, *, names: list[str]) -> FloatArray:
     """Mass and angles of each pair of leading particles."""
     momenta = particle_momenta(block.leading, names)
-    eta, phi = (block.leading[:, :, names.index(name)].astype(float) for name in ("eta", "phi"))
+    places = (feature_position(names, name, "pairs") for name in ("eta", "phi"))
+    eta, phi = (block.leading[:, :, place].astype(float) for place in places)
     first, second = np.triu_indices(block.leading.shape[1], 1)
     sums = CartesianMomentum(*(part[:, first] + part[:, second] for part in momenta))
     apart_eta = np.abs(eta[:, first] - eta[:, second])

@@ -114,8 +114,9 @@ class ColumnMap:
         single = False
         if dtype == np.float32 and not self.logarithmic.any():
             size = np.maximum(np.abs(self.center), np.abs(self.offset))
-            # the limits of size keep float32 far from overflow and underflow
-            limited = (size < 64 * self.scale) & (size < 1e30) & (self.scale > 1e-30)
+            # these limits keep float32 far from overflow and underflow
+            limited = (size < 64 * self.scale) & (size < 1e30)
+            limited &= (self.scale > 1e-30) & (self.scale < 1e30)
             single = bool(limited.all())
         inside = np.float32 if single else np.float64
         return PreparedMap(

@@ -18,6 +18,8 @@ from skhep_ml._clouds import (
     ArrayOutputMixin,
     cloud_feature_names,
     feature_position,
+    find_feature,
+    known_first,
     present_particles,
     validate_floats,
 )
@@ -57,8 +59,10 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
         Jet_pt, ...), and otherwise keeps the order, as False does always. A name may be a field
         that is not in ``features``.
     features : sequence of str, default=None
-        Fields to take, in this order; None takes all. For input without names, the names of all
-        its features: None calls them pt, eta, phi, mass, x4, ... (and does not sort).
+        Fields to take, in this order. None takes all, those of pt, eta, phi and mass (or energy)
+        first, in this order, so that what follows in a `Pipeline` finds them where it expects them
+        by default; see Notes. For input without names, the names of all its features: None calls
+        them pt, eta, phi, mass, x4, ... (and does not sort).
     missing_values : float or sequence of float, default=(nan, -999.0)
         Values that stand for "missing" and become NaN. NaN and None always do.
     dtype : {"float32", "float64"}, default="float32"
@@ -97,6 +101,13 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
     with some of them is present; where the feature that sorts is missing, it goes last. Equal ones
     keep their order. Sorting and truncation look at one event at a time, so an event's cloud does
     not depend on the others, except for ``max_particles_``.
+
+    The fields of pt, eta, phi, mass and energy are known by these names in any case ("m" and "e"
+    serve too), alone or behind a prefix, as in ``jet_pt`` or ``delta_eta``, but not ``log_pt``;
+    two that may be meant are an error. A cloud is an array and forgets the names:
+    where the first four are not pt, eta, phi, mass (there is no mass, or there are components such
+    as ``Jet_Px`` instead), give ``features_`` to the ``features`` of `CloudToTable`,
+    `CloudToImage` and `KinematicsTransformer`.
 
     Fields are taken by name in `transform`, whatever their order; input without names, by position.
 
@@ -271,7 +282,10 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
         named = jagged.names is not None or self.features is not None
         if jagged.names is None:
             jagged.names = cloud_feature_names(self.features, len(jagged.columns))
-        features = jagged.names if self.features is None else list(self.features)
+        if self.features is None:
+            features = known_first(jagged.names, "JaggedToPadded")
+        else:
+            features = list(self.features)
         for name in features:
             feature_position(jagged.names, name, "features")
         self.features_ = list(features)
@@ -300,8 +314,7 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
         if self.sort_by is False:
             return None
         if isinstance(self.sort_by, str):
-            feature_position(names, self.sort_by, f"sort_by={self.sort_by!r}")
-            return self.sort_by
+            return names[feature_position(names, self.sort_by, f"sort_by={self.sort_by!r}")]
         if self.sort_by is not None:
             if not -len(self.features_) <= self.sort_by < len(self.features_):
                 msg = f"sort_by={self.sort_by} is out of range for the features {self.features_}"
@@ -309,9 +322,8 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
             return self.features_[self.sort_by]
         if not named:
             return None
-        exact = [name for name in self.features_ if name.lower() == "pt"]
-        ending = [name for name in self.features_ if name.lower().endswith("_pt")]
-        return next(iter(exact + ending), None)
+        found = find_feature(self.features_, "pt", "sort_by=None")
+        return None if found is None else self.features_[found]
 
     def _fields(self) -> list[str]:
         """Features, and the one that sorts where it is not among them."""

@@ -58,6 +58,13 @@ def read_jagged(X: Any, wanted: Sequence[str] | None = None, label: str = "X") -
     """
     if is_awkward(X):
         return _from_awkward(X, wanted, label)
+    library = type(X).__module__.split(".")[0]
+    if library == "uproot":
+        msg = f"{label} is a {type(X).__name__} of a file: call .arrays() on a tree to read it"
+        raise ValueError(msg)
+    if library == "pyarrow":
+        msg = f"{label} is a pyarrow.{type(X).__name__}: convert it with ak.from_arrow(table)"
+        raise ValueError(msg)
     if isinstance(X, (Events, Mapping)):
         return _from_fields(list(X.keys()), X.__getitem__, wanted)
     if hasattr(X, "columns"):  # a DataFrame of pandas or polars with lists in its cells
@@ -173,6 +180,12 @@ def _align(names: list[str], parts: list[Jagged]) -> Jagged:
     """Join columns of the same events."""
     first = parts[0]
     for name, part in zip(names, parts, strict=True):
+        if len(part.columns) > 1:
+            msg = (
+                f"{name!r} holds {len(part.columns)} numbers per particle: make a field of one "
+                "number each of them, or leave it out with features="
+            )
+            raise ValueError(msg)
         if len(part.counts) != len(first.counts):
             msg = (
                 f"the fields differ in length: {names[0]!r} has {len(first.counts)} events, "

@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skhep_ml._extras import import_extra
+from skhep_ml._masks import unmasked
+from skhep_ml.events import is_awkward
 
 FloatArray = NDArray[np.floating[Any]]
+
+# beyond it a pseudorapidity or an azimuth in radians is none: a sentinel, or degrees
+_LARGEST_ANGLE = 50.0
 
 
 class CartesianMomentum(NamedTuple):
@@ -56,7 +61,8 @@ def to_cartesian(
     Raises
     ------
     ValueError
-        A negative pt, as a sentinel for missing values would be.
+        A negative pt, or eta or phi beyond 50 but finite, as a sentinel for missing values would
+        be; shapes that do not fit.
     ModuleNotFoundError
         vector is not installed.
 
@@ -77,6 +83,7 @@ def to_cartesian(
     >>> energy.round(3)
     array([50.   , 56.569])
     """
+    pt, eta, phi, mass = _arrays(pt=pt, eta=eta, phi=phi, mass=mass)
     dtype = _output_type(pt, eta, phi, mass)
     return CartesianMomentum(*_cast(_cartesian(pt, eta, phi, mass), dtype))
 
@@ -99,6 +106,8 @@ def from_cartesian(
 
     Raises
     ------
+    ValueError
+        Shapes that do not fit, jagged arrays.
     ModuleNotFoundError
         vector is not installed.
 
@@ -120,6 +129,7 @@ def from_cartesian(
     >>> from_cartesian([3.0], [4.0], [0.0], [13.0]).mass
     array([12.])
     """
+    px, py, pz, energy = _arrays(px=px, py=py, pz=pz, energy=energy)
     dtype = _output_type(px, py, pz, energy)
     return CylindricalMomentum(*_cast(_cylindrical(px, py, pz, energy), dtype))
 
@@ -130,12 +140,18 @@ def delta_phi(phi1: ArrayLike, phi2: ArrayLike) -> FloatArray:
     Parameters
     ----------
     phi1, phi2 : array-like
-        Azimuths in radians, of any range, broadcast against each other; NaN passes through.
+        Azimuths in radians, of any range, broadcast against each other; NaN passes through, and
+        infinity gives NaN. Series and awkward arrays of numbers are taken as plain arrays.
 
     Returns
     -------
     ndarray
         Signed differences; float32 when all arrays are float32.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, jagged arrays.
 
     Notes
     -----
@@ -148,6 +164,7 @@ def delta_phi(phi1: ArrayLike, phi2: ArrayLike) -> FloatArray:
     >>> delta_phi([3.1, 0.5], [-3.1, 0.25]).round(4)
     array([-0.0832,  0.25  ])
     """
+    phi1, phi2 = _arrays(phi1=phi1, phi2=phi2)
     return _wrapped(phi1, phi2).astype(_output_type(phi1, phi2), copy=False)
 
 
@@ -167,6 +184,11 @@ def delta_r(eta1: ArrayLike, phi1: ArrayLike, eta2: ArrayLike, phi2: ArrayLike) 
     ndarray
         Distances; float32 when all arrays are float32.
 
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, jagged arrays.
+
     See Also
     --------
     pairwise_delta_r : All pairs of a cloud.
@@ -177,8 +199,10 @@ def delta_r(eta1: ArrayLike, phi1: ArrayLike, eta2: ArrayLike, phi2: ArrayLike) 
     >>> delta_r([1.0], [3.0], [0.7], [3.4])
     array([0.5])
     """
+    eta1, phi1, eta2, phi2 = _arrays(eta1=eta1, phi1=phi1, eta2=eta2, phi2=phi2)
     dtype = _output_type(eta1, phi1, eta2, phi2)
-    difference = np.subtract(eta1, eta2, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.subtract(eta1, eta2, dtype=np.float64)
     return np.hypot(difference, _wrapped(phi1, phi2)).astype(dtype, copy=False)
 
 
@@ -198,6 +222,11 @@ def pairwise_delta_r(eta: ArrayLike, phi: ArrayLike) -> FloatArray:
         Symmetric, zero between a particle and itself, NaN where one of the two is absent; float32
         when both arrays are float32.
 
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, jagged arrays.
+
     See Also
     --------
     delta_r : Distances of given pairs.
@@ -211,7 +240,7 @@ def pairwise_delta_r(eta: ArrayLike, phi: ArrayLike) -> FloatArray:
             [0.5, 0. , nan],
             [nan, nan, nan]]])
     """
-    eta, phi = np.asarray(eta), np.asarray(phi)
+    eta, phi = (np.asarray(value) for value in _arrays(eta=eta, phi=phi))
     return delta_r(eta[..., :, None], phi[..., :, None], eta[..., None, :], phi[..., None, :])
 
 
@@ -243,7 +272,8 @@ def invariant_mass(
     Raises
     ------
     ValueError
-        A negative pt, as a sentinel for missing values would be; numbers instead of arrays.
+        A negative pt, or eta or phi beyond 50 but finite, as a sentinel for missing values would
+        be; numbers instead of arrays; shapes that do not fit.
     ModuleNotFoundError
         vector is not installed.
 
@@ -262,7 +292,7 @@ def invariant_mass(
     >>> invariant_mass(muon_pt, 0 * muon_pt, muon_phi, mass=0.10566).round(3)
     array([91.2])
     """
-    arguments = (pt, eta, phi, mass)
+    arguments = _arrays(pt=pt, eta=eta, phi=phi, mass=mass)
     given = [np.asarray(value) for value in arguments]
     # a scalar mass says nothing about presence
     presence = [~np.isnan(value) for value in given if value.ndim]
@@ -270,7 +300,7 @@ def invariant_mass(
         msg = "invariant_mass sums over an axis of particles: pt, eta and phi must be arrays"
         raise ValueError(msg)
     present = np.logical_or.reduce(np.broadcast_arrays(*presence))
-    sums = [np.where(present, part, 0.0).sum(axis=axis) for part in _cartesian(pt, eta, phi, mass)]
+    sums = [np.where(present, part, 0.0).sum(axis=axis) for part in _cartesian(*arguments)]
     found = np.where(present.any(axis=axis), mass_of(*sums), np.nan)
     return found.astype(_output_type(*arguments), copy=False)
 
@@ -299,7 +329,7 @@ def transverse_mass(
     Raises
     ------
     ValueError
-        A negative pt or met, as a sentinel for missing values would be.
+        A negative pt or met, as a sentinel for missing values would be; shapes that do not fit.
 
     Notes
     -----
@@ -314,6 +344,7 @@ def transverse_mass(
     >>> transverse_mass([40.2], [0.0], [40.2], [np.pi])
     array([80.4])
     """
+    pt, phi, met, met_phi = _arrays(pt=pt, phi=phi, met=met, met_phi=met_phi)
     dtype = _output_type(pt, phi, met, met_phi)
     _refuse_negative(pt, "pt")
     _refuse_negative(met, "met")
@@ -330,6 +361,8 @@ def mass_of(px: ArrayLike, py: ArrayLike, pz: ArrayLike, energy: ArrayLike) -> F
 
 def _cartesian(pt: ArrayLike, eta: ArrayLike, phi: ArrayLike, mass: ArrayLike) -> list[FloatArray]:
     _refuse_negative(pt, "pt")
+    refuse_unphysical(eta, "eta")
+    refuse_unphysical(phi, "phi")
     momentum, shape = _vectors(pt=pt, eta=eta, phi=phi, mass=mass)
     return [_plain(part, shape) for part in (momentum.px, momentum.py, momentum.pz, momentum.E)]
 
@@ -355,8 +388,49 @@ def _plain(part: Any, shape: tuple[int, ...]) -> FloatArray:
 
 
 def _wrapped(phi1: ArrayLike, phi2: ArrayLike) -> FloatArray:
-    difference = np.subtract(phi1, phi2, dtype=np.float64)
-    return difference - 2 * np.pi * np.ceil(difference / (2 * np.pi) - 0.5)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        difference = np.subtract(phi1, phi2, dtype=np.float64)
+        return difference - 2 * np.pi * np.ceil(difference / (2 * np.pi) - 0.5)
+
+
+def _arrays(**values: ArrayLike) -> list[Any]:
+    """Plain arrays of the arguments that fit each other; numbers stay numbers."""
+    arrays = [_plain_array(value, name) for name, value in values.items()]
+    shapes = dict(zip(values, map(np.shape, arrays), strict=True))
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        text = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        msg = f"the arguments must have one shape, or shapes that broadcast: got {text}"
+        raise ValueError(msg) from error
+    return arrays
+
+
+def _plain_array(value: Any, name: str) -> Any:
+    if isinstance(value, (int, float)):
+        return value
+    if is_awkward(value):
+        try:
+            value = import_extra("awkward", "root").to_numpy(value)
+        except ValueError as error:
+            msg = f"{name} is jagged ({value.type}): pad it with JaggedToPadded, or use ak.flatten"
+            raise ValueError(msg) from error
+    return np.asarray(unmasked(value))
+
+
+def refuse_unphysical(values: ArrayLike, name: str) -> None:
+    """Raise a ValueError for a finite angle or pseudorapidity that can be none."""
+    size = np.abs(np.asarray(values))
+    beyond = (size > _LARGEST_ANGLE) & (size < np.inf)
+    if beyond.any():
+        example = np.asarray(values)[beyond].flat[0]
+        unit = " in radians" if name == "phi" else ""
+        msg = (
+            f"{name} is beyond {_LARGEST_ANGLE:g}{unit} in {np.count_nonzero(beyond)} places, for "
+            f"example {example:g}: a sentinel for missing values must be made NaN first, as "
+            "JaggedToPadded does"
+        )
+        raise ValueError(msg)
 
 
 def _refuse_negative(values: ArrayLike, name: str) -> None:

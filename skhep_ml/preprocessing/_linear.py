@@ -164,6 +164,9 @@ class MinMaxScaler(ColumnScaler):
 
     def _check_parameters(self) -> None:
         check_feature_range(self.feature_range)
+        if not isinstance(self.clip, (bool, np.bool_)):
+            msg = f"clip={self.clip!r} must be True or False: the limits are those of feature_range"
+            raise ValueError(msg)
 
     def _solve(self, statistics: ColumnStatistics) -> ColumnMap:
         limits = check_feature_range(self.feature_range)

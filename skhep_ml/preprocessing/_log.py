@@ -164,7 +164,9 @@ class LogScaler(ColumnScaler):
     The output is ``(g(x) - mean) / scale``; without ``standardize`` it is g(x), for "log" with
     log(minimum) added back, that is log x. Means, deviations and quantiles come from a weighted
     histogram with some thousand bins a feature, which merges exactly over chunks: the output
-    mean and standard deviation are 0 and 1 to about 1e-4.
+    mean and standard deviation are 0 and 1 to about 1e-4. The histogram takes values in the range
+    of float32: a float64 feature that goes beyond 3.4e38, or is mostly below 1.2e-38, is refused;
+    change its unit.
 
     Examples
     --------

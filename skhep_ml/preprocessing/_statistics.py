@@ -26,6 +26,9 @@ _INNER_LOOP = 2048
 _BLAS_PIECE = 8192
 # relative tolerance at which a cumulative weight counts as reached
 _TOLERANCE = 1e-12
+# range of absolute values that a histogram of float32 numbers resolves
+_SMALLEST = float(np.finfo(np.float32).tiny)
+_LARGEST = float(np.finfo(np.float32).max)
 QUARTILES = np.array([0.25, 0.5, 0.75])
 
 
@@ -182,6 +185,8 @@ class ColumnStatistics:
     moments: bool
     histogram: ValueHistogram | None = None
     exact_quartiles: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    # what to say when the histogram of a column is asked for that cannot hold its values
+    unresolved: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def from_table(
@@ -226,11 +231,37 @@ class ColumnStatistics:
             events = max(1, HISTOGRAM_ROWS * len(X) // max(1, X.size // n_features))
             for block, block_weight in row_blocks(X, weight, rows=events):
                 found.histogram.add(block, None if weight is None else block_weight)
+            if X.dtype == np.float64:
+                found._find_unresolved(X, weight, names)
         for index in quartiles:
             found.exact_quartiles[index] = weighted_quantile(
                 *column_values(X, weight, index), QUARTILES
             )
         return found
+
+    def _find_unresolved(
+        self, X: FloatArray, weight: NDArray[np.float64] | None, names: ColumnNames
+    ) -> None:
+        """Note the columns whose values the histogram, of float32 numbers, cannot tell apart."""
+        assert self.histogram is not None
+        for index in np.flatnonzero(~self.empty).tolist():
+            largest = max(abs(self.minimum[index]), abs(self.maximum[index]))
+            beyond = f"goes up to {largest:.3g} in absolute value" if largest > _LARGEST else ""
+            binned, bin_weight = self.histogram.column(index)
+            tiny = bin_weight[np.abs(binned) < _SMALLEST].sum()
+            # the zeros among them have to be told apart only where they may matter
+            if not beyond and largest > 0 and tiny > bin_weight.sum() / 2:
+                values, value_weight = column_values(X, weight, index)
+                used = values != 0
+                size = np.abs(values[used])
+                used_weight = None if value_weight is None else value_weight[used]
+                if np.average(size < _SMALLEST, weights=used_weight) > 0.5:
+                    beyond = f"is mostly below {_SMALLEST:.3g} in absolute value"
+            if beyond:
+                self.unresolved[index] = (
+                    f"{column_label(names, index)} {beyond}, out of the range of float32 in which "
+                    "its distribution is taken: change the unit"
+                )
 
     def _add_moments(
         self, block: FloatArray, weight: NDArray[np.float64], buffer: NDArray[np.float64]
@@ -293,14 +324,23 @@ class ColumnStatistics:
             np.fmax(self.maximum, other.maximum),
             self.moments,
         )
+        merged.unresolved = self.unresolved | other.unresolved
         merged._merge_moments(other.weight, other.mean, other.squares)
         if self.histogram is not None and other.histogram is not None:
             merged.histogram = self.histogram.merge(other.histogram)
         return merged
 
     def column(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Values and weights of a column, binned by the histogram, in rising order."""
+        """Values and weights of a column, binned by the histogram, in rising order.
+
+        Raises
+        ------
+        ValueError
+            The histogram cannot hold the values.
+        """
         assert self.histogram is not None
+        if index in self.unresolved:
+            raise ValueError(self.unresolved[index])
         return self.histogram.column(index)
 
     def quartiles(self, index: int) -> NDArray[np.float64]:
@@ -308,6 +348,8 @@ class ColumnStatistics:
         if index in self.exact_quartiles:
             return self.exact_quartiles[index]
         assert self.histogram is not None
+        if index in self.unresolved:
+            raise ValueError(self.unresolved[index])
         return self.histogram.quantile(index, QUARTILES)
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhep_ml._validation import check_event_weight
+from skhep_ml._validation import check_event_weight, check_labels
 
 
 def effective_sample_size(sample_weight: ArrayLike) -> float:
@@ -78,7 +78,7 @@ def balance_classes(
     Raises
     ------
     ValueError
-        A class whose weights do not sum to a positive number.
+        A class whose weights do not sum to a positive number, missing labels.
 
     Examples
     --------
@@ -86,11 +86,11 @@ def balance_classes(
     >>> balance_classes([0, 0, 0, 1]).tolist()
     [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
     """
-    y = np.asarray(y)
-    weight = check_event_weight(sample_weight, len(y))
+    n_events = len(np.asarray(y))
+    weight = check_event_weight(sample_weight, n_events)
     if weight is None:
-        weight = np.ones(len(y))
-    labels, codes = np.unique(y, return_inverse=True)
+        weight = np.ones(n_events)
+    labels, codes = check_labels(y, n_events)
     sums = class_sums(codes, labels, weight)
     wanted = (weight.sum() if total is None else total) / len(labels)
     return weight * (wanted / sums)[codes]

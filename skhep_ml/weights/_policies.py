@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
-from skhep_ml._validation import check_event_weight
+from skhep_ml._masks import unmasked
+from skhep_ml._validation import check_event_weight, check_labels
 from skhep_ml.exceptions import BiasedWeightsWarning, WeightWarning
 from skhep_ml.weights._base import class_sums
 from skhep_ml.weights._cell import cell_weights
 from skhep_ml.weights._pair import pair_weights
 from skhep_ml.weights._refine import refine_weights
+
+# what most programs write for a missing value, and the share of events that looks like it
+_SENTINEL, _SENTINEL_SHARE = -999.0, 0.01
 
 NEGATIVE_WEIGHT_POLICIES = ("refine", "keep", "pair", "cell", "drop", "abs", "raise")
 
@@ -45,7 +49,8 @@ def apply_negative_weights(
     Parameters
     ----------
     X : array-like of shape (n_events, n_features)
-        Features; ``"refine"``, ``"pair"`` and ``"cell"`` read them. NaN is allowed.
+        Features; ``"refine"``, ``"pair"`` and ``"cell"`` read them. What is missing must be NaN:
+        a sentinel such as -999 is taken as a number, see Notes.
     y : array-like of shape (n_events,) or None
         Class labels; None treats all events as one class (regression, densities).
     sample_weight : array-like of shape (n_events,)
@@ -86,15 +91,16 @@ def apply_negative_weights(
     ------
     ValueError
         Unknown policy, negative weights under ``"raise"``, a class with non-positive sum, NaN or
-        infinite weights; a sparse X, infinite values or a wrong number of rows where the policy
-        reads it.
+        infinite weights, missing labels; a sparse X, one that is no table of numbers, infinite
+        values or a wrong number of rows where the policy reads it.
 
     Warns
     -----
     BiasedWeightsWarning
         Under ``"drop"`` and ``"abs"``, with the fraction of events concerned.
     WeightWarning
-        Events that stay negative because of ``cell_radius``.
+        Events that stay negative because of ``cell_radius``; features that are -999 in more than
+        1% of the events under ``"pair"`` and ``"cell"``.
 
     Notes
     -----
@@ -112,6 +118,10 @@ def apply_negative_weights(
     events closest to a positive one go first, under ``"cell"`` the most negative ones. The
     neighbours come from k-d trees: near n log n for up to about ten features. With more, distances
     say little and take long, so give the few features that matter.
+
+    Sentinels such as -999 are numbers here: under ``"pair"`` and ``"cell"`` they dominate the
+    covariance, and thereby all distances. `skhep_ml.impute.MissingValueImputer` replaces them, and
+    `skhep_ml.preprocessing.JaggedToPadded` pads with NaN; or make them NaN yourself.
 
     References
     ----------
@@ -141,7 +151,7 @@ def apply_negative_weights(
     if y is None:
         codes, classes = np.zeros(len(np.asarray(sample_weight)), dtype=np.intp), np.array(["all"])
     else:
-        classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        classes, codes = check_labels(y, len(np.asarray(y)))
     weight = check_event_weight(sample_weight, len(codes))
     if weight is None:
         check_policy(policy)
@@ -190,10 +200,10 @@ def training_weights(
             _features(X, len(weight)), codes, weight, n_jobs=n_jobs, **refine_options
         )
     if policy == "pair":
-        return pair_weights(_features(X, len(weight)), codes, weight, n_jobs=n_jobs)
+        return pair_weights(_positions(X, len(weight)), codes, weight, n_jobs=n_jobs)
     if policy == "cell":
         return cell_weights(
-            _features(X, len(weight)), codes, weight, n_jobs=n_jobs, cell_radius=cell_radius
+            _positions(X, len(weight)), codes, weight, n_jobs=n_jobs, cell_radius=cell_radius
         )
     share = -weight[negative].sum() / np.abs(weight).sum()
     msg = (
@@ -209,13 +219,19 @@ def _features(X: Any, n_events: int) -> NDArray[Any]:
     if issparse(X):
         msg = "negative_weights='refine', 'pair' and 'cell' need dense features, got a sparse X"
         raise ValueError(msg)
-    array = np.asarray(X)
+    array = np.asarray(unmasked(X))
+    if array.ndim < 2:
+        msg = (
+            f"X has shape {array.shape}, a table is needed: reshape a single feature to (-1, 1), "
+            "a single event to (1, -1)"
+        )
+        raise ValueError(msg)
     if len(array) != n_events:
         msg = f"X has {len(array)} events, but there are {n_events} weights"
         raise ValueError(msg)
     array = array.reshape(n_events, -1)
     if array.dtype.kind != "f":
-        return array.astype(np.float64)
+        array = np.column_stack([_floats(column, k) for k, column in enumerate(array.T)])
     infinite = np.isinf(array)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
@@ -224,6 +240,32 @@ def _features(X: Any, n_events: int) -> NDArray[Any]:
             "make them NaN (missing) or remove the events"
         )
         raise ValueError(msg)
+    return array
+
+
+def _floats(column: NDArray[Any], position: int) -> NDArray[np.float64]:
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"column {position} of X holds more than numbers ({error}): leave it out, or encode it"
+        )
+        raise ValueError(msg) from error
+
+
+def _positions(X: Any, n_events: int) -> NDArray[Any]:
+    """`_features`, with a warning about numbers that look like missing values."""
+    array = _features(X, n_events)
+    share = np.array([np.mean(column == _SENTINEL) for column in array.T])
+    suspect = np.flatnonzero(share > _SENTINEL_SHARE)
+    if len(suspect):
+        names = list(getattr(X, "columns", range(array.shape[1])))
+        shown = ", ".join(f"{names[k]!r} ({share[k]:.1%})" for k in suspect[:5])
+        msg = (
+            f"X is {_SENTINEL:g} in many events of {len(suspect)} columns, which distances take as "
+            f"a number: {shown}; make missing values NaN before"
+        )
+        warnings.warn(msg, WeightWarning, stacklevel=2)
     return array
 
 

@@ -365,3 +365,15 @@ def test_embedded_higgs_events_are_hard_for_a_linear_model_and_not_for_trees():
     linear_auc, linear_std = roc_auc_score(y_test, score, sample_weight=w_test, return_std=True)
     assert 0.87 < auc < 0.94
     assert auc - linear_auc > 3 * np.hypot(std, linear_std)
+
+
+@pytest.mark.parametrize("estimator", [BDTClassifier, BDTRegressor])
+def test_masked_entries_are_missing(estimator):
+    X, y = np.random.default_rng(0).normal(size=(200, 2)), np.tile([0, 1], 100)
+    hidden = np.random.default_rng(1).random(X.shape) < 0.3
+    masked = np.ma.masked_array(np.where(hidden, 7.0, X), mask=hidden)
+    X[hidden] = np.nan
+    model = estimator(n_estimators=5, n_jobs=1, device="cpu").fit(masked, y)
+    expected = estimator(n_estimators=5, n_jobs=1, device="cpu").fit(X, y).predict(X)
+    np.testing.assert_array_equal(model.predict(X), expected)
+    np.testing.assert_array_equal(model.predict(masked), expected)

@@ -180,3 +180,12 @@ def test_bad_rows():
 def test_imputer_needs_no_imblearn():
     code = "import sys, skhep_ml.impute; assert 'imblearn' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_rows_text_column_is_named(frame):
+    X = frame({"pt": [1.0, None], "process": ["a", "b"]})
+    with pytest.raises(ValueError, match=r"column 'process' of type .* holds more than numbers"):
+        DropMissingRows().fit_resample(X, [0, 1])
+    kept, _ = DropMissingRows(columns="pt").fit_resample(X, [0, 1])
+    assert kept["process"].to_list() == ["a"]

@@ -202,3 +202,21 @@ def test_bad_input():
         fitted.transform(cloud)
     with pytest.raises(ValueError, match="X is a table, but the imputer was fitted"):
         MissingValueImputer("interpolate").fit(cloud).transform(cloud[0])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "zone", "polars"])
+def test_times_order_the_events(kind):
+    hour = np.array([0.0, 3.0, 1.0, np.nan])
+    value = np.array([10.0, 40.0, np.nan, np.nan])
+    time = np.datetime64("2024-06-01", "us") + (3600e6 * np.nan_to_num(hour)).astype("m8[us]")
+    time[3] = "NaT"
+    frame = pd.DataFrame({"time": time, "value": value})
+    if kind == "zone":
+        frame["time"] = frame["time"].dt.tz_localize("Europe/Berlin")
+    X = pl.from_pandas(frame) if kind == "polars" else frame
+    imputer = MissingValueImputer("interpolate", axis="time").fit(X)
+    found = np.asarray(imputer.transform(X[["value", "time"]]))
+    np.testing.assert_allclose(found[:, 1], [10.0, 40.0, 20.0, 25.0])
+    np.testing.assert_allclose(found[1:3, 0] - found[0, 0], [3 * 3600e9, 3600e9], rtol=1e-9)
+    with pytest.raises(ValueError, match="column 'time' of type"):
+        MissingValueImputer().fit(X)

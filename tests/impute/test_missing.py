@@ -326,3 +326,14 @@ def test_pipeline_search_with_routed_signed_weights():
     present = ~np.isnan(X[:, 0])
     expected = np.average(X[present, 0].astype(float), weights=np.abs(weight[present]))
     assert model["imputer"].statistics_[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_columns_that_cannot_be_used_are_named():
+    repeated = pd.DataFrame(np.ones((3, 2)), columns=["pt", "pt"])
+    for X in (repeated, repeated.astype("Float64")):
+        with pytest.raises(ValueError, match=r"column of the same name: \['pt'\]"):
+            MissingValueImputer().fit(X)
+    text = {"pt": [1.0, None], "process": ["a", "b"]}
+    for frame in (pd.DataFrame, pl.DataFrame):
+        with pytest.raises(ValueError, match=r"column 'process' of type .* more than numbers"):
+            MissingValueImputer().fit(frame(text))

@@ -149,7 +149,7 @@ def test_class_without_weight_has_no_share():
 
 def test_bad_input():
     X, y, _ = events()
-    with pytest.raises(ValueError, match="inconsistent"):
+    with pytest.raises(ValueError, match="y has shape"):
         missing_report(X, y[:-1])
     with pytest.raises(ValueError, match="sample_weight has 3 entries"):
         missing_report(X, sample_weight=[1, 2, 3])
@@ -161,3 +161,16 @@ def test_bad_input():
         missing_report(X, missing_values="x")
     with pytest.raises(ValueError, match=r"'process' of type .* holds more than numbers"):
         missing_report(X.assign(process=y))
+
+
+def test_labels_that_are_no_classes_are_refused():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    for missing in (np.nan, None, pd.NA):
+        y = np.array([1, missing] * 100, dtype=object)
+        with pytest.raises(ValueError, match="y is missing in 100 events, first in event 1"):
+            missing_report(X, y)
+    with pytest.raises(ValueError, match="y takes 200 different values"):
+        missing_report(X, X[:, 0])
+    for wrong in (2.5, True, "3"):
+        with pytest.raises(ValueError, match=r"max_patterns=.* must be an integer of 1 or more"):
+            missing_report(X, max_patterns=wrong)

@@ -395,3 +395,25 @@ def test_a_continuous_target_is_refused():
     rng = np.random.default_rng(12)
     with pytest.raises(ValueError, match="more than 100 classes"):
         describe_events(rng.normal(size=(200, 2)), rng.normal(size=200))
+
+
+def test_mostly_missing_and_rare_features_are_found():
+    rng = np.random.default_rng(12)
+    n = 2000
+    y = rng.integers(0, 2, n)
+    table = pd.DataFrame({name: rng.normal(size=n) for name in ("full", "few", "half", "class")})
+    table.loc[table.index[40:], "few"] = np.nan
+    table.loc[table.index[n // 4 :], "half"] = -999.0
+    table.loc[(y == 1) & (rng.random(n) < 0.7), "class"] = np.nan
+    table["line"] = np.where(np.arange(n) < 29, 2 * table["few"], np.nan)
+    text = "\n".join(describe_events(table, y).findings)
+    share = np.isnan(table["class"].to_numpy()[y == 1]).mean()
+    assert (
+        "4 features missing in more than half of the weight, over all or in a class: 'few' "
+        f"(98.0%), 'half' (75.0%), 'class' ({100 * share:.1f}% of class 1), 'line' (98." in text
+    )
+    assert "2 features present in fewer than 50 events: 'few' (40), 'line' (29)" in text
+    assert "linear functions" not in text
+    table["line"] = np.where(np.arange(n) < 30, 2 * table["few"], np.nan)
+    text = "\n".join(describe_events(table, y).findings)
+    assert "linear functions of each other: 'few' and 'line'" in text

@@ -72,3 +72,21 @@ def test_bad_identifiers_are_refused():
         event_overlap([1, 2], [[1, 2]])
     with pytest.raises(ValueError, match="event identifiers are needed"):
         duplicate_events(None)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_frames_are_matched_by_name(frame):
+    first = frame({"run": [1, 2], "event": [2, 5]})
+    second = frame({"event": [2, 1], "run": [1, 2]})
+    assert event_overlap(first, second).examples == [(1, 2)]
+    with pytest.raises(ValueError, match=r"\['run', 'event'\] and \['event', 'lumi'\]"):
+        event_overlap(first, frame({"event": [2], "lumi": [1]}))
+
+
+def test_strings_and_empty_samples():
+    with pytest.raises(ValueError, match="must be integers, got strings, such as 'a'"):
+        duplicate_events(["a"])
+    with pytest.raises(ValueError, match="got strings, such as 'a'"):
+        duplicate_events(pd.Series(["a", "b"]))
+    assert duplicate_events([]) == (0, 0, 0, 0, [])
+    assert event_overlap([], [1, 2]) == (0, 0, 0, 0.0, 0.0, [])

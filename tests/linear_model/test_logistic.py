@@ -74,3 +74,14 @@ def test_bad_input(fit, match):
 def test_one_class():
     with pytest.raises(ValueError, match="only one class"):
         LogisticRegression().fit(np.zeros((4, 1)), [1, 1, 1, 1])
+
+
+def test_masked_entries_are_missing():
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.tile([0, 1], 20)
+    masked = np.ma.masked_array(X, mask=np.zeros(X.shape, dtype=bool))
+    model = LogisticRegression().fit(masked, y)
+    masked[3, 1] = np.ma.masked
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(masked)
+    with pytest.raises(ValueError, match="contains NaN"):
+        LogisticRegression().fit(masked, y)

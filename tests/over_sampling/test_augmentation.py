@@ -412,3 +412,12 @@ def test_a_frame_whose_columns_are_numbers():
     out, _ = EtaReflection([1]).fit_resample(pd.DataFrame(X), np.zeros(20))
     assert list(out.columns) == [0, 1, 2]
     np.testing.assert_array_equal(out[1][20:], -X[:, 1])
+
+
+def test_recompute_without_return_is_refused():
+    augmenter = PhiReflection(["phi"], recompute=lambda events: None)
+    with pytest.raises(ValueError, match=r"recompute must return the events.*NoneType"):
+        augmenter.fit_resample(frame(), np.zeros(200))
+    augmenter = PhiReflection([0], recompute=lambda events: None)
+    with pytest.raises(ValueError, match="recompute must return the events"):
+        augmenter.fit_resample(np.ones((3, 2)), np.zeros(3))

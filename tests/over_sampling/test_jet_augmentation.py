@@ -292,3 +292,14 @@ def test_a_model_of_few_jets_learns_from_rotated_ones():
     augmented_sensitivity, augmented_auc = sensitivity_and_auc(ResampledClassifier(rotation, model))
     assert augmented_sensitivity < 0.85 * sensitivity
     assert augmented_auc > auc + 0.02
+
+
+def test_names_of_relative_coordinates_are_found():
+    X = padded()
+    names = ["pt", "delta_eta", "delta_phi", "mass"]
+    found, _ = JetRotation(features=names, random_state=0).fit_resample(X, np.zeros(len(X)))
+    expected, _ = JetRotation(random_state=0).fit_resample(X, np.zeros(len(X)))
+    np.testing.assert_array_equal(found, expected)
+    sampler = JetRotation(features=["pt", "x", "y", "mass"])
+    with pytest.raises(ValueError, match="give names or positions of these"):
+        sampler.fit_resample(X, np.zeros(len(X)))

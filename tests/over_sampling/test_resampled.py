@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skhep_ml.ensemble import BDTClassifier
-from skhep_ml.impute import MissingValueImputer
+from skhep_ml.impute import DropMissingRows, MissingValueImputer
 from skhep_ml.metrics import roc_auc_scorer
 from skhep_ml.model_selection import EventNumberKFold, RotatingClassifier
 from skhep_ml.over_sampling import ResampledClassifier, ResampledRegressor, WeightedSMOTE
@@ -275,3 +275,32 @@ def test_bad_input_is_refused_before_any_work():
     with pytest.raises(ValueError, match="negative_weights="):
         model.fit(X, y, sample_weight=-w + 0.5 * w.max())
     assert LOG == []
+
+
+def test_sampler_may_drop_what_the_model_cannot_take():
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.tile([0, 1], 30)
+    X[:7, 1] = np.nan
+    found = ResampledClassifier(DropMissingRows(), LogisticRegression()).fit(X, y)
+    np.testing.assert_array_equal(
+        found.estimator_.coef_, LogisticRegression().fit(X[7:], y[7:]).coef_
+    )
+    for sampler in (WeightedSMOTE(), DropMissingRows(max_missing=1)):
+        with pytest.raises(ValueError, match="contains NaN"):
+            ResampledClassifier(sampler, LogisticRegression()).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "estimator", "message"),
+    [
+        ("smote", LogisticRegression(), "sampler='smote' must be an object with fit_resample"),
+        (ZScoreScaler(), LogisticRegression(), "must be an object with fit_resample"),
+        (WeightedSMOTE, LogisticRegression(), "must be an object with fit_resample"),
+        (WeightedSMOTE(), None, "estimator=None must be an object with fit and predict"),
+    ],
+)
+def test_wrong_parts_are_refused(sampler, estimator, message):
+    model = ResampledClassifier(sampler, estimator)
+    with pytest.raises(TypeError, match=message):
+        model.fit(np.ones((4, 1)), [0, 1, 0, 1])
+    with pytest.raises(TypeError, match=message):
+        cross_validate(model, np.ones((4, 1)), [0, 1, 0, 1], cv=2)

@@ -391,3 +391,25 @@ def test_small_class_is_an_error_with_the_remedy():
     w[np.flatnonzero(y == 1)[:3]] = 0
     with pytest.raises(ValueError, match=r"class 1 has 1 events .* leave the class out"):
         WeightedSMOTE().fit_resample(X, y, sample_weight=w)
+
+
+def test_masked_entries_count_as_missing():
+    X = np.ma.masked_equal(np.array([[1.0, -999.0], [2.0, 3.0], [4.0, 5.0], [3.0, 3.0]]), -999.0)
+    with pytest.raises(ValueError, match="contains NaN: column 1 in 1 events"):
+        WeightedSMOTE(k_neighbors=1).fit_resample(X, [0, 1, 0, 0])
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames_get_the_checks_of_arrays(frame):
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
+        WeightedSMOTE().fit_resample(frame({"pt": []}), [])
+    for X in (frame({"pt": [1.0, 2.0], "eta": [0.0, np.inf]}), np.array([[1.0, 0], [2, np.inf]])):
+        name = 1 if isinstance(X, np.ndarray) else "'eta'"
+        with pytest.raises(ValueError, match=f"contains infinity.* column {name}"):
+            WeightedSMOTE(k_neighbors=1).fit_resample(X, [0, 1])
+
+
+def test_repeated_column_names_are_refused():
+    X = pd.DataFrame(np.ones((4, 3)), columns=["pt", "eta", "pt"])
+    with pytest.raises(ValueError, match=r"more than one column of the same name: \['pt'\]"):
+        WeightedSMOTE(k_neighbors=1).fit_resample(X, [0, 1, 0, 0])

@@ -191,3 +191,11 @@ def test_invariant_columns_of_the_higgs_sample_stay_what_they_are():
     mt = np.sqrt(2 * t["lep_pt"] * t["met"] * (1 - np.cos(t["lep_phi"] - t["met_phi"])))
     np.testing.assert_allclose(mt, t["lep_met_mt"], rtol=0.02, atol=0.2)
     np.testing.assert_array_equal(np.isnan(out[2000:]), np.isnan(X))
+
+
+def test_masked_entries_stay_missing():
+    X = np.ma.masked_equal(np.array([[1.0, -77.0], [2.0, 3.0]]), -77.0)
+    for sampler in (PhiRotation([0, 1], random_state=0), Smearing({1: 0.1}, random_state=0)):
+        out, _ = sampler.fit_resample(X, [0, 1])
+        assert np.isnan(out[[0, 2], 1]).all()
+        assert np.isfinite(out[[1, 3]]).all()

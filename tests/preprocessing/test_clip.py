@@ -81,3 +81,9 @@ def test_infinity_names_the_column():
 def test_bad_quantiles(lower, upper, message):
     with pytest.raises(ValueError, match=message):
         QuantileClipper(lower, upper).fit([[1.0], [2.0]])
+
+
+def test_masked_sentinels_do_not_count():
+    x = np.append(np.arange(100.0), [-999.0])[:, None]
+    clipper = QuantileClipper(lower=0, upper=1).fit(np.ma.masked_equal(x, -999.0))
+    assert clipper.lower_.tolist() == [0.0]

@@ -7,6 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skhep_ml.exceptions import TruncationWarning
 from skhep_ml.linear_model import LogisticRegression
 from skhep_ml.metrics import roc_auc_scorer
 from skhep_ml.preprocessing import CloudToImage
@@ -247,3 +248,19 @@ def _flat(images):
 
 def _pixel_names(step, names):
     return [f"pixel{i}" for i in range(16)]
+
+
+def test_much_intensity_outside_is_told():
+    jets = make_jets()
+    with pytest.warns(TruncationWarning, match="100% of the intensity 'pt' lies outside"):
+        images = image_of(jets, center=False)
+    assert not images.any()
+    inside = image_of(jets)
+    assert inside.sum() > 0.5 * np.nansum(jets[:, :, 0])
+
+
+def test_sentinels_of_directions_are_refused():
+    jets = make_jets()
+    jets[1, 0] = [1.0, -999.0, 0.0]
+    with pytest.raises(ValueError, match="eta is beyond 50 in 1 places"):
+        image_of(jets)

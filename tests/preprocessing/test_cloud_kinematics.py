@@ -1,5 +1,6 @@
 import pickle
 
+import awkward as ak
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,9 +9,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
+from skhep_ml.events import Events
 from skhep_ml.preprocessing import (
     CloudToImage,
     CloudToTable,
+    EventsTransformer,
+    JaggedToPadded,
     KinematicsTransformer,
     from_cartesian,
     to_cartesian,
@@ -36,6 +40,8 @@ def make_cloud(n_events=20, n_particles=6, *, extra=0, seed=0, dtype=np.float64)
     return cloud
 
 
+# these clouds are wider than the images
+@pytest.mark.filterwarnings("ignore::skhep_ml.exceptions.TruncationWarning")
 @pytest.mark.parametrize("cls", CLASSES)
 class TestEveryCloudTransformer:
     def test_clones_pickles_and_refits_to_the_same(self, cls):
@@ -234,3 +240,38 @@ def test_clouds_stay_arrays_whatever_set_output_asks():
     out = pipe.set_output(transform="pandas").fit_transform(make_cloud())
     assert type(out) is np.ndarray
     assert out.ndim == 3
+
+
+@pytest.mark.parametrize("last", ["Jet_m", "Jet_E"])
+def test_prefixed_names_go_both_ways(last):
+    cloud = make_cloud(extra=1)
+    if last == "Jet_E":
+        cloud[:, :, 3] = to_cartesian(*np.moveaxis(cloud[:, :, :4], 2, 0)).energy
+    step = KinematicsTransformer(features=["Jet_PT", "Jet_eta", "Jet_phi", last, "charge"])
+    plain = ["pt", "eta", "phi", "mass" if last == "Jet_m" else "energy", "charge"]
+    out = step.fit_transform(cloud)
+    np.testing.assert_array_equal(out, KinematicsTransformer(features=plain).fit_transform(cloud))
+    np.testing.assert_allclose(step.inverse_transform(out), cloud, rtol=1e-6)
+    assert step.output_features_ == ["px", "py", "pz", "energy", "charge"]
+    back = KinematicsTransformer("cylindrical", features=["a_Px", "a_Py", "a_Pz", "a_E", "charge"])
+    found = back.fit_transform(out)
+    np.testing.assert_allclose(found[:, :, :3], cloud[:, :, :3], rtol=1e-6)
+    np.testing.assert_allclose(back.inverse_transform(found), out, rtol=1e-6)
+
+
+def test_names_pass_through_a_pipeline_of_clouds():
+    events = [[{"pt": 50.0, "eta": 0.0, "phi": 1.0, "mass": 0.0}], []]
+    steps = make_pipeline(
+        JaggedToPadded(),
+        KinematicsTransformer(),
+        CloudToTable(["px", "py", "pz", "energy"], n_leading=1, system=False, pairs=False),
+    )
+    joined = EventsTransformer({"jets": steps}, concatenate=True)
+    data = Events(jets=ak.Array(events), met=np.array([1.0, 2.0]))
+    table = joined.set_output(transform="pandas").fit_transform(data)
+    assert list(table.columns) == [
+        "jets__px_1", "jets__py_1", "jets__pz_1", "jets__energy_1", "jets__n", "met",
+    ]  # fmt: skip
+    assert steps[1].set_output(transform="pandas").fit_transform(make_cloud()).ndim == 3
+    step = KinematicsTransformer().fit(make_cloud())
+    assert step.get_feature_names_out().tolist() == ["px", "py", "pz", "energy"]

@@ -249,3 +249,49 @@ def test_the_embedded_jets_have_their_multiplicity_and_are_told_apart():
     # gluon jets hold more particles and are broader
     for name in ("n", "mass"):
         assert roc_auc_score(1 - jets.target, frame[name]) > 0.7
+
+
+@pytest.mark.parametrize("feature", ["eta", "phi"])
+def test_sentinels_of_directions_are_refused(feature):
+    cloud = make_cloud()
+    place = tuple(np.argwhere(~np.isnan(cloud[..., 0]))[0])
+    cloud[place][["pt", "eta", "phi"].index(feature)] = -999.0
+    with pytest.raises(ValueError, match=f"{feature} is beyond 50.* example -999: a sentinel"):
+        CloudToTable().fit_transform(cloud)
+
+
+def test_prefixed_names_mean_the_same():
+    cloud = make_cloud()
+    plain = CloudToTable()
+    named = CloudToTable(["jet_PT", "jet_Eta", "delta_phi", "jet_m"])
+    np.testing.assert_array_equal(named.fit_transform(cloud), plain.fit_transform(cloud))
+    assert "sum_jet_PT" in named.get_feature_names_out()
+    with pytest.raises(ValueError, match="cannot tell which of"):
+        CloudToTable(["a_pt", "b_pt", "eta", "phi"]).fit(cloud)
+
+
+def test_an_energy_in_the_place_of_the_mass_is_refused():
+    cloud = make_cloud()
+    momenta = to_cartesian(*np.moveaxis(cloud, 2, 0))
+    energies = cloud.copy()
+    energies[:, :, 3] = momenta.energy
+    with pytest.raises(ValueError, match="if it is the energy"):
+        CloudToTable().fit(energies)
+    found = CloudToTable(["pt", "eta", "phi", "energy"], n_leading=0).fit_transform(energies)
+    np.testing.assert_allclose(found, CloudToTable(n_leading=0).fit_transform(cloud), rtol=1e-6)
+
+
+def test_a_charge_in_the_place_of_the_mass_is_refused():
+    cloud = make_cloud()
+    cloud[:, :, 3] = np.sign(cloud[:, :, 1])
+    with pytest.raises(ValueError, match=r"of its values are negative: name the features"):
+        CloudToTable().fit(cloud)
+    found = CloudToTable(["pt", "eta", "phi", "charge"]).fit(cloud).get_feature_names_out()
+    assert "mass_12" in found
+
+
+def test_masked_particles_are_absent():
+    cloud = make_cloud()
+    masked = np.ma.masked_equal(np.nan_to_num(cloud, nan=-999.0), -999.0)
+    expected = CloudToTable().fit_transform(cloud)
+    np.testing.assert_array_equal(CloudToTable().fit_transform(masked), expected)

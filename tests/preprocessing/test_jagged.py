@@ -208,9 +208,10 @@ def test_a_hole_in_a_cloud_is_closed():
 def test_sorted_by_transverse_momentum_by_default(name):
     X = ak.Array([[{"eta": 0.0, name: 1.0}, {"eta": 1.0, name: 2.0}]])
     to_padded = JaggedToPadded()
-    same(to_padded.fit_transform(X), [[[1, 2], [0, 1]]])
+    same(to_padded.fit_transform(X), [[[2, 1], [1, 0]]])
     assert to_padded.sort_by_ == name
-    same(JaggedToPadded(sort_by=False).fit_transform(X), [[[0, 1], [1, 2]]])
+    assert to_padded.features_ == [name, "eta"]
+    same(JaggedToPadded(sort_by=False).fit_transform(X), [[[1, 0], [2, 1]]])
 
 
 def test_order_is_kept_without_it():
@@ -553,3 +554,49 @@ def test_jets_of_a_root_file():
 )
 def test_more_scikit_learn_checks(check):
     getattr(estimator_checks, check)("JaggedToPadded", JaggedToPadded())
+
+
+def test_default_order_is_the_one_that_other_transformers_expect():
+    # 3 and 4 GeV back to back: the mass is 7
+    events = ak.Array(
+        [[{"q": 1, "phi": 0.0, "m": 0.0, "pt": 4.0, "eta": 0.0},
+          {"q": -1, "phi": np.pi, "m": 0.0, "pt": 3.0, "eta": 0.0}]]
+    )  # fmt: skip
+    pipe = make_pipeline(JaggedToPadded(dtype="float64"), CloudToTable(n_leading=0))
+    table = pipe.fit_transform(events)
+    assert pipe[0].features_ == ["pt", "eta", "phi", "m", "q"]
+    names = pipe.get_feature_names_out().tolist()
+    assert table[0, names.index("mass")] == pytest.approx(2 * np.sqrt(12))
+    reordered = events[["pt", "m", "q", "eta", "phi"]]
+    np.testing.assert_array_equal(pipe.transform(reordered), table)
+    np.testing.assert_array_equal(pipe.fit_transform(reordered), table)
+
+
+def test_fields_that_may_both_be_pt_are_refused():
+    X = ak.Array([[{"jet_pt": 1.0, "gen_pt": 1.0}]])
+    with pytest.raises(ValueError, match="cannot tell which of"):
+        JaggedToPadded().fit(X)
+    chosen = JaggedToPadded(features=["jet_pt", "gen_pt"], sort_by="gen_pt").fit(X)
+    assert chosen.sort_by_ == "gen_pt"
+
+
+def test_a_field_of_several_numbers_is_refused_by_its_name():
+    X = ak.Array([[{"pt": 1.0, "idx": [11, 12]}, {"pt": 2.0, "idx": [13, 14]}], []])
+    with pytest.raises(ValueError, match="'idx' holds 2 numbers per particle"):
+        JaggedToPadded().fit(X)
+    assert JaggedToPadded(features=["pt"]).fit_transform(X).shape == (2, 2, 1)
+
+
+def test_files_and_arrow_tables_say_how_to_read_them(tmp_path):
+    uproot = pytest.importorskip("uproot")
+    path = tmp_path / "events.root"
+    with uproot.recreate(path) as file:
+        file["events"] = {"Jet_pt": ak.Array([[1.0, 2.0], []])}
+    with (
+        uproot.open(path) as file,
+        pytest.raises(ValueError, match=r"call \.arrays\(\) on a tree"),
+    ):
+        JaggedToPadded().fit(file["events"])
+    pyarrow = pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=r"ak\.from_arrow\(table\)"):
+        JaggedToPadded().fit(pyarrow.table({"pt": [[1.0, 2.0], []]}))

@@ -1,4 +1,7 @@
+import awkward as ak
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import vector
 from hypothesis import given
@@ -198,3 +201,37 @@ def test_a_missing_vector_library_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "vector", None)
     with pytest.raises(ModuleNotFoundError, match=r"skhep-ml\[root\]"):
         to_cartesian([1.0], [0.0], [0.0])
+
+
+def test_series_and_awkward_arrays_are_plain_arrays():
+    first, second = [3.1, 0.5], [-3.1, 0.25]
+    expected = delta_phi(first, second)
+    index = pd.Series(first, index=[1, 0]), pd.Series(second, index=[0, 1])
+    for pair in (index, (pl.Series(first), pl.Series(second)), (ak.Array(first), ak.Array(second))):
+        found = delta_phi(*pair)
+        assert type(found) is np.ndarray
+        np.testing.assert_array_equal(found, expected)
+    masked = np.ma.masked_equal([3.1, -999.0], -999.0)
+    assert np.isnan(delta_phi(masked, second)).tolist() == [False, True]
+    missing = delta_phi(ak.Array([3.1, None]), second)
+    assert np.isnan(missing).tolist() == [False, True]
+
+
+def test_jagged_arrays_and_unequal_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"phi1 is jagged .* JaggedToPadded"):
+        delta_phi(ak.Array([[1.0], [2.0, 3.0]]), 0.0)
+    with pytest.raises(ValueError, match=r"one shape.* phi1 \(3,\), phi2 \(2,\)"):
+        delta_phi([1.0, 2.0, 3.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"one shape"):
+        invariant_mass(np.ones((2, 3)), np.ones((2, 2)), np.ones((2, 3)))
+
+
+def test_infinite_angles_give_nan():
+    assert np.isnan(delta_phi([np.inf, np.inf], [0.0, np.inf])).all()
+    assert np.isnan(delta_r([np.inf], [0.0], [np.inf], [0.0])).all()
+
+
+@pytest.mark.parametrize(("eta", "phi", "name"), [(-999.0, 0.0, "eta"), (0.0, -99.0, "phi")])
+def test_sentinels_of_directions_are_refused(eta, phi, name):
+    with pytest.raises(ValueError, match=f"{name} is beyond 50.*made NaN first"):
+        to_cartesian([10.0], [eta], [phi])

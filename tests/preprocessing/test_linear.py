@@ -162,3 +162,17 @@ def test_bad_range(feature_range):
 def test_bad_clip(clip):
     with pytest.raises(ValueError, match="clip"):
         ZScoreScaler(clip=clip).fit([[1.0]])
+
+
+def test_huge_float32_values_keep_their_differences():
+    x = np.array([[-3e38], [-1e38], [1e38], [3e38]], dtype=np.float32)
+    scaled = ZScoreScaler(robust=True).fit_transform(x)
+    expected = ZScoreScaler(robust=True).fit_transform(x.astype(np.float64))
+    np.testing.assert_allclose(scaled, expected, rtol=1e-6)
+    assert np.abs(scaled).min() > 0.1
+
+
+def test_clip_of_minmax_is_a_bool():
+    for clip in ("yes", 1, None):
+        with pytest.raises(ValueError, match="must be True or False"):
+            MinMaxScaler(clip=clip).fit([[1.0], [2.0]])

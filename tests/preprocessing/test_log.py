@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skhep_ml.preprocessing import LogScaler
+from skhep_ml.preprocessing import AutoScaler, LogScaler, ZScoreScaler
 
 
 def test_log_is_the_natural_logarithm():
@@ -98,7 +99,7 @@ def test_slope_is_continuous_at_the_training_minimum():
 
 
 def test_extreme_float64_values_stay_finite():
-    x = np.array([[1e-300], [1.0], [1e300]])
+    x = np.array([[1e-300], [1.0], [1e38]])
     for train in (x, x * [[-1], [1], [1]]):
         scaler = LogScaler().fit(train)
         assert np.isfinite(scaler.transform(train)).all()
@@ -134,3 +135,30 @@ def test_bad_parameters(parameters, message):
 def test_log_of_non_positive_values_is_an_error():
     with pytest.raises(ValueError, match="column 1 goes down to -2"):
         LogScaler("log").fit([[1.0, -2.0], [2.0, 3.0]])
+
+
+@pytest.mark.parametrize("unit", [1e42, 1e-42, 1e-60])
+@pytest.mark.parametrize("chunks", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_unit_out_of_the_range_of_float32_is_refused(unit, chunks, weighted):
+    x = np.random.default_rng(0).lognormal(0, 1, (200, 1))
+    x[::3] = 0
+    table = pd.DataFrame(np.hstack([x, unit * x]), columns=["pt", "cross section"])
+    weight = np.linspace(1, 2, 200) if weighted else None
+    scalers = [LogScaler(), AutoScaler()]
+    if chunks:
+        # one chunk has exact quartiles, the next one needs the histogram
+        scalers.append(ZScoreScaler(robust=True).partial_fit(table))
+    for scaler in scalers:
+        learn = scaler.partial_fit if chunks else scaler.fit
+        with pytest.raises(ValueError, match=r"column 'cross section' .* change the unit"):
+            learn(table, sample_weight=weight)
+    # where the histogram is not used, nothing is wrong
+    exact = ZScoreScaler(robust=True).set_output(transform="pandas").fit_transform(table)
+    np.testing.assert_allclose(exact.iloc[:, 1], exact.iloc[:, 0], rtol=1e-9, atol=1e-12)
+    AutoScaler({"cross section": "minmax"}).fit(table)
+
+
+def test_a_few_tiny_values_pass():
+    x = np.append(np.zeros(60), [1e-60, *np.geomspace(1, 100, 30)])[:, None]
+    assert LogScaler().fit(x).threshold_[0] > 1

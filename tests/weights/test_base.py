@@ -43,3 +43,15 @@ def test_class_without_positive_sum_is_named():
 
 def test_both_names_are_one_function():
     assert balance_weights is balance_classes
+
+
+def test_missing_labels_are_refused():
+    for y in ([0.0, 1.0, np.nan], np.array(["a", "b", None], dtype=object)):
+        with pytest.raises(ValueError, match="y is missing in 1 events, first in event 2"):
+            balance_classes(y)
+
+
+def test_masked_weights_are_refused():
+    weight = np.ma.masked_equal([1.0, -999.0, 2.0], -999.0)
+    with pytest.raises(ValueError, match="sample_weight is NaN or infinite in 1 events"):
+        balance_classes([0, 1, 1], weight)

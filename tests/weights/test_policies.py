@@ -1,6 +1,8 @@
 import warnings
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
@@ -159,3 +161,39 @@ def test_bad_parameters(options, match):
     codes, classes = np.array([0, 1]), np.array(["bkg", "sig"])
     with pytest.raises(ValueError, match=match):
         prepare_weights(np.zeros((2, 1)), codes, classes, np.ones(2), **options)
+
+
+Y, W = [0, 0, 0, 1], [2.0, -1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("policy", ["pair", "cell"])
+def test_missing_values_of_any_kind_are_nan(policy):
+    X = np.array([[0.0, np.nan], [0.1, 1.0], [5.0, 1.1], [3.0, np.nan]])
+    expected = apply_negative_weights(X, Y, W, policy)
+    masked = np.ma.masked_invalid(np.nan_to_num(X, nan=-999.0))
+    masked.mask = np.isnan(X)
+    nullable = pd.DataFrame(X, columns=["pt", "eta"]).astype("Float64")
+    assert nullable["eta"].isna().sum() == 2
+    for same in (masked, nullable, X.astype(object)):
+        np.testing.assert_allclose(apply_negative_weights(same, Y, W, policy), expected)
+
+
+def test_a_sentinel_that_is_taken_as_a_number_is_said():
+    X = pd.DataFrame({"met": [1.0, 2.0, 3.0, 4.0], "jet2_pt": [-999.0, 30.0, 40.0, -999.0]})
+    with pytest.warns(WeightWarning, match=r"-999 in many events of 1 col.*'jet2_pt' \(50.0%\)"):
+        apply_negative_weights(X, Y, W, "pair")
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.array([[0.0], [1.0], [np.inf], [2.0]], dtype=object), "1 infinite values"),
+        (pd.DataFrame({"pt": [1.0] * 4, "process": list("abcd")}), "column 'process' of type"),
+        (pl.DataFrame({"pt": [1.0] * 4, "process": list("abcd")}), "column 'process' of type"),
+        (np.array([[1.0, "a"]] * 4, dtype=object), "column 1 of X holds more than numbers"),
+        (np.arange(4.0), r"X has shape \(4,\), a table is needed"),
+    ],
+)
+def test_tables_that_are_none_are_refused(X, message):
+    with pytest.raises(ValueError, match=message):
+        apply_negative_weights(X, Y, W, "pair")
