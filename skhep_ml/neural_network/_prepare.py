@@ -154,13 +154,13 @@ def automatic_batch_size(dataset: Any, device: str) -> int:
     network keeps for its gradient grows with them.
     """
     gpu = device.startswith("cuda")
-    size = np.clip(np.round(np.log2(max(len(dataset), 1) / 128)), 5, 12 if gpu else 10)
+    power = min(max(round(math.log2(max(len(dataset), 1) / 128)), 5), 12 if gpu else 10)
     inputs = getattr(unwrap(dataset)[0], "inputs", None)
     parts = inputs.values() if isinstance(inputs, dict) else [inputs]
     places = max((math.prod(_places(part.shape)) for part in parts if part is not None), default=1)
     if places > 1:
-        size = min(size, np.floor(np.log2((65536 if gpu else 16384) / places)))
-    return 2 ** int(max(size, 3))
+        power = min(power, int(math.log2((65536 if gpu else 16384) / places)))
+    return 2 ** max(power, 3)
 
 
 def _places(shape: Any) -> Any:
