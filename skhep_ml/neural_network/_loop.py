@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -57,15 +57,13 @@ class LeanLoop(NeuralNet):
         step_fn: Any,
         fit_params: dict[str, Any],
     ) -> None:
-        if not self._lean():
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            return
-        if training:
-            record = self._train_epoch(iterator, fit_params)
-        else:
-            with self._averaged_weights():
-                record = self._valid_epoch(iterator, fit_params)
-        losses, sizes = record
+        lean = self._lean()
+        with nullcontext() if training else self._averaged_weights():
+            if not lean:
+                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+                return
+            run_batches = self._train_epoch if training else self._valid_epoch
+            losses, sizes = run_batches(iterator, fit_params)
         size = torch.tensor(sizes, dtype=torch.float64)
         loss = torch.stack(losses).double().cpu()
         if self.history[-1]["batches"] == []:

@@ -556,7 +556,7 @@ class EventNet(LeanLoop, Resumable):
         if not training and isinstance(inputs, Tensor) and inputs.ndim == 2:
             # members multiply what the hidden layers hold
             n_members = getattr(self.module_, "n_members", 1)
-            size = max(size, _EVALUATION_BATCH[self.device_[:4].rstrip(":")] // n_members)
+            size = max(size, _EVALUATION_BATCH[self.device_.partition(":")[0]] // n_members)
         return size
 
     def infer(self, x: Any, **fit_params: Any) -> Any:

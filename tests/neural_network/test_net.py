@@ -249,8 +249,9 @@ class Recorder(Callback):
         self.losses = []
 
     def on_batch_end(self, net, training=None, **kwargs):
-        self.batches += training
-        self.losses.append(net.history[-1, "batches", -1, "train_loss"])
+        if training:
+            self.batches += 1
+            self.losses.append(net.history[-1, "batches", -1, "train_loss"])
 
 
 def test_callbacks_that_read_batches_get_skorchs_loop():
@@ -462,3 +463,13 @@ def test_several_targets():
     prediction = regressor(max_epochs=60, batch_size=64).fit(X, y).predict(X)
     assert prediction.shape == (500, 2)
     assert np.corrcoef(prediction[:, 1], y[:, 1])[0, 1] > 0.95
+
+
+def test_validation_sees_the_average_in_both_loops():
+    X, y = toy()
+    options = {"ema_decay": 0.95, "early_stopping": True, "patience": 10}
+    lean = small(**options).fit(X, y)
+    watched = small(callbacks=[Recorder()], **options).fit(X, y)
+    np.testing.assert_allclose(
+        watched.history[:, "valid_loss"], lean.history[:, "valid_loss"], rtol=1e-5
+    )
