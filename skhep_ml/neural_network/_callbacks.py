@@ -111,6 +111,11 @@ class Schedule(Callback):
         """Make the scheduler when the number of batches is known, and record the rate."""
         if self.scheduler_ is None:
             n_batches = len(net.get_iterator(dataset_train, training=True))
+            given = net.get_params_for("optimizer")
+            for group in net.optimizer_.param_groups if "param_groups" not in given else ():
+                # a second training begins at the full rate, not where the first one ended
+                group["lr"] = given.get("lr", net.lr)
+                group.pop("initial_lr", None)
             self.scheduler_ = self._make(net, n_batches)
             state = net._resumed("scheduler")
             if state is not None:
@@ -188,6 +193,9 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare with the best."""
         value = net.history[-1, self.key]
+        if self.greater_is_better and math.isnan(value):
+            msg = f"eval_metric is NaN on the held-out events of epoch {len(net.history)}"
+            raise ValueError(msg)
         score = value if self.greater_is_better else -value
         epoch = len(net.history)
         if score > self.best_:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import numbers
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,24 @@ class Resumable(NeuralNet):
     def _fingerprint(self, run: Run) -> str:
         """Hash of parameters and data: a checkpoint continues the same fit or none."""
         params = {
-            k: repr(v) for k, v in self.get_params(deep=False).items() if k not in _IRRELEVANT
+            k: _text(v) for k, v in self.get_params(deep=False).items() if k not in _IRRELEVANT
         }
         digest = hashlib.sha256(repr(sorted(params.items())).encode())
-        for tensor in run.train.tensors():
-            digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
-            digest.update(tensor[:: max(1, len(tensor) // 1000)].cpu().numpy().tobytes())
+        for dataset in (run.train, run.valid):
+            for tensor in () if dataset is None else dataset.tensors():
+                digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
+                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
         return digest.hexdigest()
 
     def _load_checkpoint(self, run: Run, device: str) -> None:
         if self.checkpoint is None:
             return
+        if not isinstance(self.random_state, numbers.Integral):
+            msg = (
+                f"checkpoint needs an integer random_state, got {self.random_state!r}: otherwise a "
+                "second process would not repeat what the first one did"
+            )
+            raise ValueError(msg)
         run.fingerprint = self._fingerprint(run)
         path = Path(self.checkpoint)
         if not path.exists():
@@ -71,8 +79,8 @@ class Resumable(NeuralNet):
 
     def _save_checkpoint(self) -> None:
         run = self._run
-        if run is None or self.checkpoint is None:
-            return
+        if run is None or not run.fingerprint:
+            return  # more epochs after the fit that the file is about
         callbacks: dict[str, Any] = dict(self.callbacks_)
         state = {
             "fingerprint": run.fingerprint,
@@ -105,3 +113,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _text(value: Any) -> str:
+    """Value in words that are the same in every process."""
+    name = getattr(value, "__qualname__", None)
+    return repr(value) if name is None else f"{getattr(value, '__module__', '')}.{name}"

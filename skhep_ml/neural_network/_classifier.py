@@ -422,6 +422,10 @@ class NetClassifier(ClassifierMixin, EventNet):
             log_probability = log_probability / self.temperature_
         prior = check_prior(self.prior, self.classes_)
         if prior is not None:
+            unseen = self.classes_[self.class_prior_ <= 0]
+            if len(unseen):
+                msg = f"prior needs training events of every class, {unseen.tolist()} had none"
+                raise ValueError(msg)
             shift = np.log(prior / self.class_prior_)
             log_probability = log_probability + log_probability.new_tensor(shift)
         return torch.log_softmax(log_probability, dim=1)

@@ -12,8 +12,10 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
+from skhep_ml._frames import is_frame
 from skhep_ml._validation import align_columns
 from skhep_ml.events import Events
+from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT
 
 KINDS = {2: "table", 3: "cloud", 4: "image"}
 
@@ -32,6 +34,17 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
     if isinstance(X, (Mapping, Events)) and not issparse(
         X
     ):  # sparse matrices of one kind are dicts
+        reserved = {WEIGHT, NUISANCE} & set(X.keys())
+        if reserved:
+            msg = f"inputs cannot be called {sorted(reserved)}: the net uses these names itself"
+            raise ValueError(msg)
+        if reset:
+            net.input_columns_ = {
+                str(name): [str(column) for column in part.columns]
+                for name, part in X.items()
+                if is_frame(part)
+            }
+        X = {name: _by_name(net, str(name), part) for name, part in X.items()}
         arrays: Any = {str(name): _named_input(str(name), array) for name, array in X.items()}
         lengths = {name: len(array) for name, array in arrays.items()}
         if not arrays or len(set(lengths.values())) > 1:
@@ -53,6 +66,17 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
         msg = f"X has inputs of shape {shapes}, but the net was fitted on {net.input_shapes_}"
         raise ValueError(msg)
     return arrays
+
+
+def _by_name(net: Any, name: str, part: Any) -> Any:
+    """Columns of a DataFrame in the order of fit."""
+    order = getattr(net, "input_columns_", {}).get(name)
+    if order is None or not is_frame(part) or list(part.columns) == order:
+        return part
+    if sorted(map(str, part.columns)) != sorted(order):
+        msg = f"input {name!r} has the columns {list(part.columns)}, but fit had {order}"
+        raise ValueError(msg)
+    return part[order]
 
 
 def input_shapes(arrays: Any) -> Any:

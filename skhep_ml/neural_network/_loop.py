@@ -61,6 +61,8 @@ class LeanLoop(NeuralNet):
         with nullcontext() if training else self._averaged_weights():
             if not lean:
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+                if not training and self._run is not None and self.eval_metric is not None:
+                    self._record_metric([*self.forward_iter(self._run.valid)])
                 return
             run_batches = self._train_epoch if training else self._valid_epoch
             losses, sizes = run_batches(iterator, fit_params)
@@ -72,11 +74,22 @@ class LeanLoop(NeuralNet):
         self.history.record_batch(f"{prefix}_batch_size", int(size.sum()))
         self.history.record(f"{prefix}_batch_count", len(sizes))
         if not training and self._run is not None and self.eval_metric is not None:
-            output = torch.cat(self._run.valid_output)
-            self.history.record("valid_metric", self._metric(output, self._run.valid))
+            self._record_metric(self._run.valid_output)
+
+    def _record_metric(self, outputs: list[Any]) -> None:
+        first = [output[0] if isinstance(output, tuple) else output for output in outputs]
+        self.history.record("valid_metric", self._metric(torch.cat(first), self._run.valid))
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        """Skorch's step, with gradients cut to ``max_grad_norm``."""
+        step = super().train_step_single(batch, **fit_params)
+        if self.max_grad_norm:
+            parameters = [p for _, p in self.get_all_learnable_params()]
+            torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        return step
 
     def _lean(self) -> bool:
-        own = all(getattr(type(self), name) is getattr(NeuralNet, name) for name in _STEPS)
+        own = all(getattr(type(self), name) is getattr(LeanLoop, name) for name in _STEPS)
         if not own or isinstance(self.optimizer_, torch.optim.LBFGS):
             return False
         return not any(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Sequence
@@ -135,13 +136,21 @@ class QuantileLoss(EventLoss):
     Parameters
     ----------
     quantiles : sequence of float, default=(0.16, 0.5, 0.84)
-        One output for each; the prediction is the middle one, the standard deviation half the
-        distance of the outer ones.
+        An odd number of rising values, one output for each; the prediction is the middle one, the
+        standard deviation half the distance of the outer ones.
     """
 
     def __init__(self, quantiles: Sequence[float] = (0.16, 0.5, 0.84)) -> None:
         super().__init__()
         self.quantiles = tuple(quantiles)
+        ordered = sorted(set(self.quantiles)) == list(self.quantiles)
+        inside = all(0 < quantile < 1 for quantile in self.quantiles)
+        if not (ordered and inside and len(self.quantiles) % 2):
+            msg = (
+                f"quantiles={self.quantiles} must be an odd number of rising values between 0 and "
+                "1: the middle one is the prediction"
+            )
+            raise ValueError(msg)
 
     def n_outputs(self, n: int) -> int:
         """One for each quantile."""
@@ -162,7 +171,7 @@ class QuantileLoss(EventLoss):
     def deviation(self, prediction: Tensor) -> Tensor:
         """Half the distance of the outer quantiles."""
         shaped = prediction.reshape(len(prediction), -1, len(self.quantiles))
-        return (shaped[:, :, -1] - shaped[:, :, 0]) / 2
+        return (shaped[:, :, -1] - shaped[:, :, 0]).clamp(min=0) / 2
 
 
 class GaussianLoss(EventLoss):
@@ -208,7 +217,8 @@ class UnreducedLoss(EventLoss):
         if isinstance(self.criterion, nn.NLLLoss):
             # as in skorch: a module with softmax at its end
             prediction = torch.log(prediction + torch.finfo(prediction.dtype).eps)
-        elif prediction.ndim > target.ndim and prediction.shape[-1] == 1:
+        elif prediction.shape[1:] != target.shape[1:] and prediction.numel() == target.numel():
+            # one output or one target: (n,) and (n, 1) would broadcast to (n, n)
             target = target.reshape(prediction.shape).to(prediction.dtype)
         return self.criterion(prediction, target)
 
@@ -229,16 +239,25 @@ def make_loss(criterion: Any, known: dict[str, type[EventLoss]], options: dict[s
     Raises
     ------
     ValueError
-        Unknown name.
+        Unknown name, or an imposed reduction.
     """
     if isinstance(criterion, str):
         if criterion not in known:
             msg = f"criterion={criterion!r} must be one of {sorted(known)}, or a torch criterion"
             raise ValueError(msg)
         return known[criterion](**options)
+    if isinstance(criterion, nn.Module) and not options:
+        if isinstance(criterion, EventLoss) or not hasattr(criterion, "reduction"):
+            return criterion
+        unreduced: Any = copy.deepcopy(criterion)
+        unreduced.reduction = "none"
+        return UnreducedLoss(unreduced)
     if isinstance(criterion, nn.Module):
-        return type(criterion)(**options) if options else criterion
+        criterion = type(criterion)
+    if "reduction" in options:
+        msg = "criterion__reduction cannot be set: the loss of each event is weighted and averaged"
+        raise ValueError(msg)
     signature = inspect.signature(criterion).parameters
-    if "reduction" in signature and "reduction" not in options:
+    if "reduction" in signature:
         return UnreducedLoss(criterion(**options, reduction="none"))
     return criterion(**options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -264,6 +265,16 @@ class EventNet(LeanLoop, Resumable):
             The loss became infinite or NaN; the last finite weights are kept.
         """
         if is_dataset(X):
+            given_too = {
+                "sample_weight": sample_weight,
+                "groups": groups,
+                "eval_set": eval_set,
+                "sample_weight_eval_set": sample_weight_eval_set,
+            }
+            refused = [name for name, value in given_too.items() if value is not None]
+            if refused:
+                msg = f"{refused} need X as arrays: a torch Dataset goes to skorch as it is"
+                raise ValueError(msg)
             return self._with_skorch(super().fit, X, y, **fit_params)
         self._check_params()
         device = resolve_device(self.device)
@@ -348,6 +359,7 @@ class EventNet(LeanLoop, Resumable):
             if getattr(self, name, None) is not None:
                 msg = f"{name}={getattr(self, name)!r} needs X as arrays, not as a torch Dataset"
                 raise ValueError(msg)
+        self._check_params()
         self.device_ = resolve_device(self.device)
         self._learn_from_dataset(X, y)
         with self._on_device():
@@ -364,12 +376,14 @@ class EventNet(LeanLoop, Resumable):
         self.device_ = device
         self.__dict__.pop("best_epoch_", None)
         self._run = run
+        asked, self.batch_size = self.batch_size, run.batch_size  # callbacks read it
         try:
             with torch.random.fork_rng(devices=cuda), self._on_device():
                 torch.manual_seed(seed)
                 yield
         finally:
             self._run = None
+            self.batch_size = asked
 
     @contextmanager
     def _on_device(self) -> Iterator[None]:
@@ -401,10 +415,26 @@ class EventNet(LeanLoop, Resumable):
             if not isinstance(value, numbers.Integral) or value < 1:
                 msg = f"{name} must be a positive integer, got {value!r}"
                 raise ValueError(msg)
-        for name in ("gradient_penalty", "decorrelation_strength"):
-            if not getattr(self, name) >= 0:
-                msg = f"{name} must not be negative, got {getattr(self, name)!r}"
+        for name in ("l1", "weight_decay", "gradient_penalty", "decorrelation_strength"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float, np.number)) or not value >= 0:
+                msg = f"{name} must not be negative, got {value!r}"
                 raise ValueError(msg)
+        limit, decay = self.max_grad_norm, self.ema_decay
+        if limit is not None and not limit > 0:
+            msg = f"max_grad_norm must be None or positive, got {limit!r}"
+            raise ValueError(msg)
+        if decay is not None and not 0 <= decay < 1:
+            msg = f"ema_decay must be None, or at least 0 and below 1, got {decay!r}"
+            raise ValueError(msg)
+        metric = self.eval_metric
+        function = callable(metric) and not hasattr(metric, "_score_func")
+        if metric is not None and not (function or hasattr(metric, "score_predictions")):
+            msg = (
+                f"eval_metric={metric!r} must be a scorer of skhep_ml.metrics or a function "
+                "(y_true, y_score, sample_weight)"
+            )
+            raise ValueError(msg)
         if self.gradient_penalty and self.compile:
             msg = "gradient_penalty needs second derivatives, which compile=True does not have"
             raise ValueError(msg)
@@ -420,7 +450,9 @@ class EventNet(LeanLoop, Resumable):
         if isinstance(self.module, torch.nn.Module):
             kwargs = self.get_params_for("module")
         if self.n_members == 1:
-            self.module_ = self.initialized_instance(self.module, kwargs)
+            module = self.initialized_instance(self.module, kwargs)
+            # a parameter is not trained: another fit must begin where this one does
+            self.module_ = copy.deepcopy(module) if module is self.module else module
             return self
         if isinstance(self.module, torch.nn.Module):
             msg = (

@@ -16,6 +16,7 @@ from skhep_ml._early_stopping import evaluation_pairs, stopping_mask
 from skhep_ml._validation import check_event_id, check_event_weight
 from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT, EventDataset, unwrap
 from skhep_ml.neural_network._inputs import check_inputs, flat_table, to_tensor, to_tensors
+from skhep_ml.neural_network._losses import EventLoss
 from skhep_ml.neural_network._penalties import DoubleDisCoLoss, find_nuisance, visible_inputs
 from skhep_ml.weights._policies import prepare_weights
 
@@ -88,7 +89,8 @@ def check_arguments(
     valid = None
     for X_valid, y_valid, w_valid in evaluation_pairs(eval_set, sample_weight_eval_set)[-1:]:
         valid_inputs, valid_target = check_inputs(net, X_valid, reset=False), net._encode(y_valid)
-        check_consistent_length(X_valid, y_valid)
+        parts = valid_inputs if isinstance(valid_inputs, dict) else {"X": valid_inputs}
+        check_consistent_length(next(iter(parts.values())), y_valid)
         w_valid = check_event_weight(w_valid, len(valid_target), name="sample_weight_eval_set")
         valid = valid_inputs, valid_target, w_valid
     return FitArguments(named, not isinstance(inputs, dict), target, weight, groups, valid, seed)
@@ -125,6 +127,12 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
         random_state=given.seed,
         device=device,
     )
+    if prepared is not None and not isinstance(net._make_criterion(), EventLoss):
+        msg = (
+            f"criterion={net.criterion!r} takes no weights: give it an argument reduction, so that "
+            "it returns the loss of each event with reduction='none'"
+        )
+        raise ValueError(msg)
     dataset = _dataset(net, inputs, target[train], None if prepared is None else prepared.train)
     factor = np.ones(len(classes)) if prepared is None else prepared.class_factor
     valid = None

@@ -192,6 +192,7 @@ class MLP(nn.Module):
 
     def embed(self, X: Tensor) -> Tensor:
         """Values of the last hidden layer."""
+        check_axes(self, X, 2)
         if self.input_dropout is not None:
             X = self.input_dropout(X)
         if self.embedding is not None:
