@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
 
 from skhep_ml._frames import refuse_repeated_columns
+
+
+def missing_sentinels(missing_values: Any) -> tuple[float, ...]:
+    """Values that stand for missing besides NaN.
+
+    Raises
+    ------
+    ValueError
+        Something that is neither a number nor None.
+    """
+    several = isinstance(missing_values, (tuple, list, np.ndarray))
+    values = missing_values if several else (missing_values,)
+    for value in values:
+        if value is not None and not isinstance(value, Real):
+            msg = f"missing_values={missing_values!r} must be numbers, NaN or None, got {value!r}"
+            raise ValueError(msg)
+    return tuple(float(value) for value in values if value is not None and not np.isnan(value))
 
 
 def unmasked(X: Any) -> Any:

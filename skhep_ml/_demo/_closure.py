@@ -14,7 +14,7 @@ from skhep_ml._demo._numbers import auc_difference, number, performance
 from skhep_ml._demo._sample import SEED, Sample, fit, score
 from skhep_ml.exceptions import BiasedWeightsWarning
 from skhep_ml.metrics._base import efficiency_error
-from skhep_ml.weights import apply_negative_weights, balance_weights
+from skhep_ml.weights import apply_negative_weights, balance_classes
 
 POLICIES = ("refine", "keep", "drop", "abs")
 TRUTH = "unsigned truth"
@@ -54,7 +54,7 @@ def closure(
     others = {name: s for name, s in scores.items() if name != TRUTH}
     lost = auc_difference(test.y, scores[TRUTH], others, test.truth)
     loss = {name: _log_loss_terms(test.y, s) for name, s in scores.items()}
-    weight = balance_weights(test.y, test.truth, total=1.0)
+    weight = balance_classes(test.y, test.truth, total=1.0)
     rows = {}
     for name, values in scores.items():
         rows[name] = {

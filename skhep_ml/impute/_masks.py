@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skhep_ml._clouds import present_particles, validate_floats
-from skhep_ml._masks import unmasked as unmasked  # under its old name too
+from skhep_ml._masks import missing_sentinels as missing_sentinels
+from skhep_ml._masks import unmasked as unmasked
 from skhep_ml.preprocessing._statistics import (
     ColumnNames,
     FloatArray,
@@ -19,23 +19,6 @@ from skhep_ml.preprocessing._statistics import (
 )
 
 BoolArray = NDArray[np.bool_]
-
-
-def missing_sentinels(missing_values: Any) -> tuple[float, ...]:
-    """Values that stand for missing besides NaN.
-
-    Raises
-    ------
-    ValueError
-        Something that is neither a number nor None.
-    """
-    several = isinstance(missing_values, (tuple, list, np.ndarray))
-    values = missing_values if several else (missing_values,)
-    for value in values:
-        if value is not None and not isinstance(value, Real):
-            msg = f"missing_values={missing_values!r} must be numbers, NaN or None, got {value!r}"
-            raise ValueError(msg)
-    return tuple(float(value) for value in values if value is not None and not np.isnan(value))
 
 
 def mask_missing(block: FloatArray, sentinels: Sequence[float]) -> BoolArray:

@@ -104,6 +104,11 @@ def unwrap(dataset: Any) -> tuple[Any, Tensor | None]:
     return dataset, rows
 
 
+def first_output(output: Any) -> Tensor:
+    """Output of a module, or the first of several: logits or predictions."""
+    return output[0] if isinstance(output, tuple) else output
+
+
 class BatchIterator:
     """Batches of an `EventDataset` as slices of tensors.
 

@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochScoring
 
 from skhep_ml.neural_network._callbacks import BatchSchedule, WeightAverage
+from skhep_ml.neural_network._dataset import first_output
 from skhep_ml.neural_network._memory import EpochStart, halve_batches
 
 _STEPS = ("train_step", "train_step_single", "validation_step")
@@ -77,7 +78,7 @@ class LeanLoop(NeuralNet):
             self._record_metric(self._run.valid_output)
 
     def _record_metric(self, outputs: list[Any]) -> None:
-        first = [output[0] if isinstance(output, tuple) else output for output in outputs]
+        first = [first_output(output) for output in outputs]
         self.history.record("valid_metric", self._metric(torch.cat(first), self._run.valid))
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
@@ -148,8 +149,7 @@ class LeanLoop(NeuralNet):
                 losses.append(loss)
                 sizes.append(len(yi))
                 if keep:
-                    first = y_pred[0] if isinstance(y_pred, tuple) else y_pred
-                    self._run.valid_output.append(first)
+                    self._run.valid_output.append(first_output(y_pred))
                 for listen in end:
                     listen(self, batch=batch, training=False, loss=loss, y_pred=y_pred)
         return losses, sizes

@@ -31,7 +31,14 @@ from skhep_ml.neural_network._callbacks import (
     WeightAverage,
 )
 from skhep_ml.neural_network._checkpoint import Resumable
-from skhep_ml.neural_network._dataset import NUISANCE, WEIGHT, BatchIterator, EventDataset, unwrap
+from skhep_ml.neural_network._dataset import (
+    NUISANCE,
+    WEIGHT,
+    BatchIterator,
+    EventDataset,
+    first_output,
+    unwrap,
+)
 from skhep_ml.neural_network._inputs import check_inputs, to_tensors
 from skhep_ml.neural_network._loop import LeanLoop
 from skhep_ml.neural_network._losses import EventLoss, make_loss
@@ -624,7 +631,7 @@ class EventNet(LeanLoop, Resumable):
             weight = X.get(WEIGHT) if isinstance(X, dict) else None
             if weight is not None:
                 weight = to_tensor(weight, device=self.device_)
-            loss = self.criterion_(_first(y_pred), y_true, weight)
+            loss = self.criterion_(first_output(y_pred), y_true, weight)
         if training and self.l1:
             loss = loss + self.l1 * sum(
                 p.abs().sum()
@@ -632,11 +639,11 @@ class EventNet(LeanLoop, Resumable):
                 if p.requires_grad and p.ndim > 1 + (self.n_members > 1)
             )
         if training and self.gradient_penalty:
-            penalty = input_gradient_penalty(self, _first(y_pred), y_true, X)
+            penalty = input_gradient_penalty(self, first_output(y_pred), y_true, X)
             loss = loss + self.gradient_penalty * penalty
         if isinstance(X, dict) and NUISANCE in X:
             # on held-out events too: stopping early must not undo it
-            penalty = decorrelation(self, _first(y_pred), y_true, X)
+            penalty = decorrelation(self, first_output(y_pred), y_true, X)
             loss = loss + self.decorrelation_strength * penalty
         return loss
 
@@ -690,7 +697,7 @@ class EventNet(LeanLoop, Resumable):
     def _outputs(self, X: Any) -> Tensor:
         """First output of the module for all events, on the CPU."""
         check_is_fitted(self, "module_")
-        return torch.cat([_first(output).detach() for output in self.forward_iter(X)])
+        return torch.cat([first_output(output).detach() for output in self.forward_iter(X)])
 
     def embed(self, X: Any) -> np.ndarray[Any, Any]:
         """Values of the last hidden layer.
@@ -816,10 +823,6 @@ class EventNet(LeanLoop, Resumable):
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
         return tags
-
-
-def _first(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
 
 
 def _as_float(output: Any) -> Any:

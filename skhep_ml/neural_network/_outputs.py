@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skhep_ml.exceptions import NetWarning
-from skhep_ml.neural_network._dataset import EventDataset
+from skhep_ml.neural_network._dataset import EventDataset, first_output
 from skhep_ml.neural_network._inputs import check_inputs, to_tensors
 from skhep_ml.neural_network._memory import evaluate
 from skhep_ml.neural_network._penalties import visible_inputs
@@ -169,7 +169,7 @@ def input_gradients(net: Any, X: Any, function: Callable[[Tensor], Tensor]) -> A
         named = inputs if isinstance(inputs, dict) else {"X": inputs}
         named = {name: part.detach().clone().requires_grad_() for name, part in named.items()}
         output = net.infer(named)
-        value = function(output[0] if isinstance(output, tuple) else output)
+        value = function(first_output(output))
         parts = torch.autograd.grad(value.sum(), list(named.values()), allow_unused=True)
         return {
             name: torch.zeros_like(part) if slope is None else torch.where(part.isnan(), 0.0, slope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from skhep_ml._clouds import (
     validate_floats,
 )
 from skhep_ml._extras import import_extra
+from skhep_ml._masks import missing_sentinels
 from skhep_ml.exceptions import TruncationWarning
 from skhep_ml.preprocessing._histogram import float_key
 from skhep_ml.preprocessing._jagged_input import Jagged, read_jagged
@@ -217,7 +218,7 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
             Events have more than ``max_particles_`` particles; says how many are lost.
         """
         check_is_fitted(self)
-        self._sentinels()
+        missing_sentinels(self.missing_values)
         # fields beside those asked for are none of our business
         wanted = None if self.features is None else self._fields()
         return self._pad(self._in_order(read_jagged(X, wanted)))
@@ -358,7 +359,7 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
     def _blocks(self, jagged: Jagged, max_events: int = _BLOCK) -> Iterator[_Block]:
         """Yield the events in blocks, cleaned and in the type of the cloud."""
         n_features, dtype = self.n_features_in_, np.dtype(self.dtype)
-        sentinels = np.array(self._sentinels(), dtype=dtype)
+        sentinels = np.array(missing_sentinels(self.missing_values), dtype=dtype)
         fields = self._fields()
         ends = np.cumsum(jagged.counts)
         first, done = 0, 0
@@ -449,17 +450,7 @@ class JaggedToPadded(ArrayOutputMixin, TransformerMixin, BaseEstimator):
         if np.dtype(self.dtype) not in (np.float32, np.float64):
             msg = f"dtype={self.dtype!r} must be float32 or float64"
             raise ValueError(msg)
-        self._sentinels()
-
-    def _sentinels(self) -> list[float]:
-        """Values that stand for missing besides NaN."""
-        given = self.missing_values
-        values = given if isinstance(given, (tuple, list, np.ndarray)) else (given,)
-        for value in values:
-            if value is not None and not isinstance(value, Real):
-                msg = f"missing_values={given!r} must be numbers, NaN or None, got {value!r}"
-                raise ValueError(msg)
-        return [float(value) for value in values if value is not None and not np.isnan(value)]
+        missing_sentinels(self.missing_values)
 
     def __sklearn_tags__(self) -> Tags:
         """Clouds and jagged arrays, no tables; missing values pass."""
