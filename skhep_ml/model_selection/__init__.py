@@ -1,7 +1,10 @@
-"""Splits by event number, and models that rotate over them."""
+"""Splits by event number, models that rotate over them, and searches."""
+
+from typing import TYPE_CHECKING, Any
 
 from skhep_ml._hashing import event_hash
 from skhep_ml.model_selection._rotating import RotatingClassifier, RotatingRegressor
+from skhep_ml.model_selection._search_space import search_space
 from skhep_ml.model_selection._split import (
     EventNumberKFold,
     EventNumberModuloKFold,
@@ -9,12 +12,26 @@ from skhep_ml.model_selection._split import (
     train_val_test_split,
 )
 
+if TYPE_CHECKING:
+    from skhep_ml.model_selection._bayes import BayesSearchCV
+
 __all__ = [
+    "BayesSearchCV",
     "EventNumberKFold",
     "EventNumberModuloKFold",
     "EventNumberSplit",
     "RotatingClassifier",
     "RotatingRegressor",
     "event_hash",
+    "search_space",
     "train_val_test_split",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BayesSearchCV":  # scikit-optimize loads only where it is used
+        from skhep_ml.model_selection._bayes import BayesSearchCV
+
+        return BayesSearchCV
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
