@@ -21,6 +21,10 @@ KIND_CONSTANTS = {
     "early_stopping": 0x4541524C59000004,
     "refine": 0x524546494E000005,
     "refine_stopping": 0x5245465354000006,
+    "reweighting": 0x5245574549000007,
+    "calibration": 0x43414C4942000008,
+    "closure": 0x434C4F5355000009,
+    "bootstrap": 0x424F4F545300000A,
 }
 
 
@@ -93,6 +97,23 @@ def event_hash(event_id: Any, *, salt: int = 0) -> NDArray[np.uint64]:
             np.bitwise_xor(state, column[lo : lo + _BLOCK], out=state)
             _splitmix64_inplace(state, scratch)
     return out
+
+
+def content_identifiers(table: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
+    """Identifiers made of the content of rows, shape (n_events, n_columns).
+
+    Equal rows get equal ones, whatever their order and company. Values enter in single precision,
+    so that a table and its float32 copy agree; -0 counts as 0, and all NaN are one.
+    """
+    with np.errstate(over="ignore"):
+        single = table.astype(np.float32) + np.float32(0)
+    single[np.isnan(single)] = np.nan
+    return single.view(np.uint32).astype(np.uint64)
+
+
+def mostly_repeated(counts: NDArray[np.intp]) -> bool:
+    """Whether more than half of the events equal another one, from the counts of each content."""
+    return bool(2 * counts[counts > 1].sum() > counts.sum())
 
 
 def kind_salt(kind: str, salt: int = 0) -> int:

@@ -205,3 +205,14 @@ def align_columns(estimator: Any, X: Any) -> Any:
     if list(columns) == order or set(columns) != set(order):
         return X
     return X[order]
+
+
+def check_edges(bins: ArrayLike) -> NDArray[np.float64] | int:
+    """Return given edges as an array, or a number of bins."""
+    edges = np.asarray(bins, dtype=np.float64)
+    if edges.ndim == 0 and edges >= 1 and edges == np.floor(edges):
+        return int(edges)
+    if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
+        msg = f"bins must be a positive number of bins or rising edges, got {bins!r}"
+        raise ValueError(msg)
+    return edges

@@ -6,6 +6,7 @@ __all__ = [
     "EmptyColumnWarning",
     "EventFoldWarning",
     "NetWarning",
+    "SupportWarning",
     "TruncationWarning",
     "UnidentifiedEventsWarning",
     "WeightWarning",
@@ -42,3 +43,7 @@ class NetWarning(UserWarning):
 
 class DivergenceWarning(NetWarning):
     """A training loss that became infinite or NaN."""
+
+
+class SupportWarning(UserWarning):
+    """Two samples of which one has events where the other has none."""

@@ -1,8 +1,17 @@
 """Embedded samples, generators with known truth, and public data."""
 
 from skhep_ml.datasets._challenge import fetch_higgs_challenge
+from skhep_ml.datasets._dalitz import make_dalitz
 from skhep_ml.datasets._higgs import load_higgs
 from skhep_ml.datasets._jets import load_jets
+from skhep_ml.datasets._mass_tagging import make_mass_tagging
 from skhep_ml.datasets._signed import make_signed_events
 
-__all__ = ["fetch_higgs_challenge", "load_higgs", "load_jets", "make_signed_events"]
+__all__ = [
+    "fetch_higgs_challenge",
+    "load_higgs",
+    "load_jets",
+    "make_dalitz",
+    "make_mass_tagging",
+    "make_signed_events",
+]

@@ -1,18 +1,21 @@
 """The scorer object: calls the model, hands on the weights, and evaluates a metric."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
+from sklearn.metrics import r2_score
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skhep_ml._compat import BaseScorer, cached_call
+from skhep_ml._frames import column_positions, numeric_columns
 from skhep_ml._validation import check_event_weight
 from skhep_ml.metrics._auc import average_precision_score, roc_auc_score
 from skhep_ml.metrics._base import check_positive_sum, greater_label_mask
+from skhep_ml.metrics._binning import optimize_binning
 from skhep_ml.metrics._calibration import calibration_error, check_probability
 from skhep_ml.metrics._classification import (
     confusion_matrix,
@@ -21,7 +24,15 @@ from skhep_ml.metrics._classification import (
     specificity_score,
 )
 from skhep_ml.metrics._cuts import best_cut
+from skhep_ml.metrics._flatness import (
+    cvm_flatness,
+    ks_flatness,
+    sde_flatness,
+    theil_flatness,
+)
 from skhep_ml.metrics._ranking import background_rejection_score, signal_efficiency_score
+from skhep_ml.metrics._regression import bias_score, resolution_score
+from skhep_ml.metrics._sculpting import jsd_sculpting
 from skhep_ml.metrics._significance import ams_score, asimov_significance, selected_yields
 from skhep_ml.weights._base import effective_sample_size
 
@@ -110,7 +121,12 @@ class EventScorer(BaseEstimator, BaseScorer):
         return self._score(partial(cached_call, None), estimator, X, y_true, sample_weight)
 
     def score_predictions(
-        self, y_true: ArrayLike, prediction: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        y_true: ArrayLike,
+        prediction: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X: Any = None,
     ) -> float:
         """Score predictions already made.
 
@@ -122,6 +138,8 @@ class EventScorer(BaseEstimator, BaseScorer):
             What ``response`` names. Without ``pos_label`` the greater of two labels is positive.
         sample_weight : array-like of shape (n_events,), default=None
             Event weights, of any sign; None counts events.
+        X : array-like of shape (n_events, n_features), default=None
+            The table, for metrics that look at some of its columns.
 
         Returns
         -------
@@ -133,7 +151,7 @@ class EventScorer(BaseEstimator, BaseScorer):
         ValueError
             An unknown metric, or input that the metric refuses.
         """
-        return self._evaluate(y_true, prediction, sample_weight, self.pos_label, None)
+        return self._evaluate(y_true, prediction, sample_weight, self.pos_label, None, X)
 
     def set_score_request(self, **requests: Any) -> "EventScorer":
         """Set which metadata the scorer asks for.
@@ -207,7 +225,7 @@ class EventScorer(BaseEstimator, BaseScorer):
         else:
             # shared responses are of the second class
             prediction = cached_call(None, estimator, method, X, pos_label=pos_label)
-        return self._evaluate(y_true, prediction, sample_weight, pos_label, classes)
+        return self._evaluate(y_true, prediction, sample_weight, pos_label, classes, X)
 
     def _evaluate(
         self,
@@ -216,6 +234,7 @@ class EventScorer(BaseEstimator, BaseScorer):
         sample_weight: ArrayLike | None,
         pos_label: Any,
         classes: NDArray[Any] | None,
+        X: Any,
     ) -> float:
         if self.metric not in _METRICS:
             msg = f"metric={self.metric!r}: choose one of {sorted(_METRICS)}"
@@ -227,7 +246,7 @@ class EventScorer(BaseEstimator, BaseScorer):
             msg = f"there are {len(values)} predictions, but y_true has {len(y)} entries"
             raise ValueError(msg)
         weight = check_event_weight(sample_weight, len(y))
-        sample = _Predictions(y, values, weight, pos_label, classes)
+        sample = _Predictions(y, values, weight, pos_label, classes, X)
         return float(_METRICS[self.metric](sample, **(self.options or {})))
 
 
@@ -239,12 +258,21 @@ class _Predictions(NamedTuple):
     weight: NDArray[np.float64] | None
     pos_label: Any
     classes: NDArray[Any] | None
+    X: Any = None
 
     def positive(self) -> NDArray[np.bool_]:
         return greater_label_mask(self.y, self.pos_label)
 
     def positive_label(self) -> Any:
         return self.y[np.argmax(self.positive())] if self.pos_label is None else self.pos_label
+
+    def columns(self, columns: Sequence[Any]) -> NDArray[Any]:
+        """Columns of X by name or position."""
+        if self.X is None:
+            msg = f"the metric looks at the columns {list(columns)}: pass the table as X="
+            raise ValueError(msg)
+        X = self.X if hasattr(self.X, "shape") else np.asarray(self.X)
+        return numeric_columns(X, column_positions(X, columns))
 
 
 def _roc_auc(sample: _Predictions, **options: Any) -> Any:
@@ -364,13 +392,67 @@ def _calibration(sample: _Predictions, **options: Any) -> float:
     return -error
 
 
+def _flatness(
+    sample: _Predictions, *, metric: str, columns: Sequence[Any], **options: Any
+) -> float:
+    score = sample.values
+    if score.ndim == 2 and score.shape[1] > 1:
+        if sample.classes is None or sample.pos_label not in list(sample.classes):
+            msg = "predictions of several classes: pass pos_label= to choose the one that is cut on"
+            raise ValueError(msg)
+        score = score[:, list(sample.classes).index(sample.pos_label)]
+    distance: Callable[..., Any] = {
+        "sde": sde_flatness,
+        "theil": theil_flatness,
+        "cvm": cvm_flatness,
+        "ks": ks_flatness,
+    }[metric]
+    return -distance(
+        sample.y, score, sample.columns(columns), sample_weight=sample.weight, **options
+    )
+
+
+def _sculpting(sample: _Predictions, *, column: Any, **options: Any) -> float:
+    divergence = jsd_sculpting(
+        sample.positive(),
+        sample.values,
+        sample.columns([column])[:, 0],
+        sample_weight=sample.weight,
+        return_std=True,
+        **options,
+    )
+    return divergence.bias - divergence.value
+
+
+def _regression(sample: _Predictions, *, metric: str, relative: bool) -> float:
+    truth, weight = sample.y, sample.weight
+    if metric in ("resolution", "bias"):
+        score = resolution_score if metric == "resolution" else bias_score
+        return -abs(score(truth, sample.values, sample_weight=weight, relative=relative))
+    if metric == "r2":
+        return r2_score(truth, sample.values, sample_weight=weight)
+    residual = np.abs(sample.values - truth) / (np.abs(truth) if relative else 1.0)
+    return -float(np.average(residual, weights=weight))
+
+
+def _binned_significance(sample: _Predictions, **options: Any) -> float:
+    pos_label = sample.positive_label()
+    return optimize_binning(
+        sample.y, sample.values, sample_weight=sample.weight, pos_label=pos_label, **options
+    ).significance
+
+
 _METRICS: dict[str, Callable[..., float]] = {
     "average_precision": _average_precision,
     "background_rejection": _background_rejection,
+    "binned_significance": _binned_significance,
     "calibration": _calibration,
     "confusion": _confusion,
+    "flatness": _flatness,
     "log_loss": _log_loss,
+    "regression": _regression,
     "roc_auc": _roc_auc,
     "signal_efficiency": _signal_efficiency,
+    "sculpting": _sculpting,
     "significance": _significance,
 }

@@ -1,6 +1,6 @@
 """Factories of scorers that ask for the event weights by themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from skhep_ml.metrics._auc import Average
@@ -303,3 +303,159 @@ def calibration_scorer(
     """
     options = {"n_bins": n_bins, "strategy": strategy}
     return EventScorer("calibration", pos_label=pos_label, options=options)
+
+
+def flatness_scorer(
+    columns: Sequence[Any],
+    *,
+    uniform_label: Any,
+    metric: Literal["sde", "theil", "cvm", "ks"] = "sde",
+    pos_label: Any = None,
+    **options: Any,
+) -> EventScorer:
+    """Make a scorer of flatness in columns of X.
+
+    Parameters
+    ----------
+    columns : sequence of str or int
+        The columns of X, by name or position, in which the efficiency should be flat; the model
+        need not learn from them.
+    uniform_label : label or None
+        The label whose events are judged; None judges all.
+    metric : {"sde", "theil", "cvm", "ks"}, default="sde"
+        Measure of flatness.
+    pos_label : label, default=None
+        The label whose probability is cut on; None takes the second of the model's ``classes_``.
+    **options : dict
+        Further arguments of the metric, such as ``method`` or ``efficiencies``.
+
+    Returns
+    -------
+    EventScorer
+        Scorer of minus :func:`sde_flatness`, :func:`theil_flatness`, :func:`cvm_flatness` or
+        :func:`ks_flatness`. The best score alone is that of a model that knows nothing: use it
+        beside another in ``scoring={...}``, with a ``refit`` that weighs both.
+
+    Raises
+    ------
+    ValueError
+        An unknown metric, or columns that are not a list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhep_ml.metrics import flatness_scorer
+    >>> scorer = flatness_scorer([0], uniform_label=0, efficiencies=[0.5], n_bins=2)
+    >>> mass = np.array([[80.0], [90.0], [100.0], [110.0]])
+    >>> scorer.score_predictions([0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4], X=mass)
+    -0.5
+    """
+    known = ("sde", "theil", "cvm", "ks")
+    if metric not in known:
+        msg = f"metric={metric!r}: choose one of {known}"
+        raise ValueError(msg)
+    if isinstance(columns, str) or not len(columns):
+        msg = f"columns must be a list of names or positions, got {columns!r}"
+        raise ValueError(msg)
+    given = {"metric": metric, "columns": list(columns), "uniform_label": uniform_label, **options}
+    return EventScorer("flatness", pos_label=pos_label, options=given)
+
+
+def sculpting_scorer(column: Any, *, pos_label: Any = None, **options: Any) -> EventScorer:
+    """Make a scorer of mass sculpting.
+
+    Parameters
+    ----------
+    column : str or int
+        The column of X that holds the mass, by name or position; the model need not learn from it.
+    pos_label : label, default=None
+        The signal label; None takes the second of the model's ``classes_``.
+    **options : dict
+        Further arguments of :func:`jsd_sculpting`, such as ``signal_efficiency`` or ``bins``.
+
+    Returns
+    -------
+    EventScorer
+        Scorer of minus :func:`jsd_sculpting`, less its bias: a model that rejects more background
+        is not blamed for the larger fluctuation of what is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhep_ml.metrics import sculpting_scorer
+    >>> mass = np.tile(np.arange(100.0), 20)[:, None]
+    >>> y, score = np.repeat([0, 1], 1000), np.random.default_rng(0).normal(size=2000)
+    >>> abs(sculpting_scorer(0, bins=5).score_predictions(y, score, X=mass)) < 0.003
+    True
+    """
+    return EventScorer("sculpting", pos_label=pos_label, options={"column": column, **options})
+
+
+def regression_scorer(
+    metric: Literal["resolution", "bias", "mae", "r2"] = "resolution", *, relative: bool = False
+) -> EventScorer:
+    """Make a scorer of predictions of a quantity.
+
+    Parameters
+    ----------
+    metric : {"resolution", "bias", "mae", "r2"}, default="resolution"
+        Minus :func:`resolution_score`, minus the absolute value of :func:`bias_score`, minus the
+        mean absolute error, or the coefficient of determination.
+    relative : bool, default=False
+        Whether resolution, bias and mean absolute error are fractions of the true value.
+
+    Returns
+    -------
+    EventScorer
+        Scorer of ``predict``.
+
+    Raises
+    ------
+    ValueError
+        An unknown metric.
+
+    Examples
+    --------
+    >>> from skhep_ml.metrics import regression_scorer
+    >>> regression_scorer("mae").score_predictions([1.0, 2.0], [1.5, 2.5])
+    -0.5
+    """
+    known = ("resolution", "bias", "mae", "r2")
+    if metric not in known or (relative and metric == "r2"):
+        msg = f"metric={metric!r}, relative={relative}: choose one of {known}, 'r2' not relative"
+        raise ValueError(msg)
+    options = {"metric": metric, "relative": relative}
+    return EventScorer("regression", response="predict", options=options)
+
+
+def binned_significance_scorer(
+    class_yields: Mapping[Any, float] | None = None, *, pos_label: Any = None, **options: Any
+) -> EventScorer:
+    """Make a scorer of the expected significance of the best-binned score.
+
+    Parameters
+    ----------
+    class_yields : mapping of label to float, default=None
+        Expected yield of each class, to which the events of every fold are scaled; None takes
+        the weights as they are.
+    pos_label : label, default=None
+        The signal label; None takes the second of the model's ``classes_``.
+    **options : dict
+        Further arguments of :func:`optimize_binning`, such as ``max_bins``.
+
+    Returns
+    -------
+    EventScorer
+        Scorer of the significance of :func:`optimize_binning`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhep_ml.metrics import binned_significance_scorer
+    >>> scorer = binned_significance_scorer({0: 100.0, 1: 10.0}, max_bins=1)
+    >>> y = np.repeat([0, 1], 1000)
+    >>> round(scorer.score_predictions(y, np.arange(2000.0)), 2)
+    0.94
+    """
+    given = {"class_yields": class_yields, **options}
+    return EventScorer("binned_significance", pos_label=pos_label, options=given)

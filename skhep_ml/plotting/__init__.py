@@ -5,9 +5,11 @@ from skhep_ml.plotting._confusion import ConfusionDisplay
 from skhep_ml.plotting._correlation import CorrelationDisplay
 from skhep_ml.plotting._curves import RejectionDisplay, RocDisplay
 from skhep_ml.plotting._feature import FeatureDisplay
+from skhep_ml.plotting._flatness import FlatnessDisplay
 from skhep_ml.plotting._importance import ImportanceDisplay
 from skhep_ml.plotting._missing import MissingDisplay
 from skhep_ml.plotting._overtraining import OvertrainingDisplay
+from skhep_ml.plotting._reweighting import ReweightingDisplay
 from skhep_ml.plotting._score import ScoreDisplay
 from skhep_ml.plotting._significance import SignificanceDisplay
 from skhep_ml.plotting._trend import TrendDisplay
@@ -17,10 +19,12 @@ __all__ = [
     "ConfusionDisplay",
     "CorrelationDisplay",
     "FeatureDisplay",
+    "FlatnessDisplay",
     "ImportanceDisplay",
     "MissingDisplay",
     "OvertrainingDisplay",
     "RejectionDisplay",
+    "ReweightingDisplay",
     "RocDisplay",
     "ScoreDisplay",
     "SignificanceDisplay",

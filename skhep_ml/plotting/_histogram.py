@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhep_ml._validation import check_edges
 from skhep_ml.metrics._base import check_positive_sum, efficiency_error
 
 
@@ -44,17 +45,6 @@ def histogram(
     sums = np.bincount(index, weight, n_bins).astype(np.float64)
     squares = sums if weight is None else np.bincount(index, weight**2, n_bins)
     return Histogram(edges, sums, np.sqrt(squares))
-
-
-def check_edges(bins: ArrayLike) -> NDArray[np.float64] | int:
-    """Return given edges as an array, or a number of bins."""
-    edges = np.asarray(bins, dtype=np.float64)
-    if edges.ndim == 0 and edges >= 1 and edges == np.floor(edges):
-        return int(edges)
-    if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
-        msg = f"bins must be a positive number of bins or rising edges, got {bins!r}"
-        raise ValueError(msg)
-    return edges
 
 
 def score_edges(scores: NDArray[Any], bins: ArrayLike) -> NDArray[np.float64]:
