@@ -1,10 +1,12 @@
 """Physics quality of nets: tables, jets as clouds, signed weights.
 
-python benchmarks/net_quality.py [--tasks higgs,uci,jets,signed] [--threads 2]
+python benchmarks/net_quality.py [--tasks higgs,uci,jets,signed] [--seeds 1] [--threads 2]
 
 higgs, uci: MLP, ResNet and TabM against a hand-written PyTorch loop (same network, Adam, one-cycle
 rate, best epoch on a held-out part) and the BDT. jets: clouds against the BDT on summary features.
-signed: toy A of signed_weights.py, AUC on unsigned truth for the policies and an unsigned oracle.
+signed: toys A and B of signed_weights.py, AUC on unsigned truth for the policies and an unsigned
+oracle of the same raw size; --scale 1 takes their full numbers of events. Differences are means
+over seeds with the error of the mean.
 """
 
 import argparse
@@ -116,13 +118,21 @@ def table(name, X, y, w, event, seeds, X_bdt):
         predictions["BDT"] = bdt.predict_proba(X_bdt[test])[:, 1]
         for label, p in predictions.items():
             rows.setdefault(label, []).append(roc_auc_score(y[test], p, sample_weight=w[test]))
-    report(f"{name}: AUC on {len(test)} held-out events, mean and range of {seeds} seeds", rows)
+    title = f"{name}: AUC on {len(test)} held-out events, mean and range of {seeds} seeds"
+    report(title, rows, "hand-written loop")
 
 
-def report(title, rows):
-    print(f"\n{title}\n\n| model | AUC | from | to |\n|---|---:|---:|---:|")
+def report(title, rows, reference):
+    print(f"\n{title}\n\n| model | AUC | from | to | less {reference} |")
+    print("|---|---:|---:|---:|---:|")
     for label, values in rows.items():
-        print(f"| {label} | {np.mean(values):.4f} | {min(values):.4f} | {max(values):.4f} |")
+        difference = np.subtract(values, rows[reference])
+        text = f"{difference.mean():+.4f}"
+        if len(values) > 1:
+            text += f" +- {difference.std(ddof=1) / len(values) ** 0.5:.4f}"
+        print(
+            f"| {label} | {np.mean(values):.4f} | {min(values):.4f} | {max(values):.4f} | {text} |"
+        )
     print(flush=True)
 
 
@@ -192,18 +202,26 @@ def jets(seeds, n_particles=50, epochs=12):
             rejection.setdefault(label, []).append(
                 background_rejection_score(y[test], p, signal_efficiency=0.5)
             )
-    report(f"load_jets, {len(train)} jets, {n_particles} particles, {epochs} epochs", rows)
+    title = f"load_jets, {len(train)} jets, {n_particles} particles, {epochs} epochs"
+    report(title, rows, "BDT on summary features")
     for label, values in rejection.items():
         print(f"# {label}: rejection at 50% {np.mean(values):.1f}")
 
 
-def signed(seeds, scale=0.25):
-    toy, n, _ = TOYS["A"]
+def signed(seeds, scale):
+    for name in TOYS:
+        signed_toy(name, seeds, scale)
+
+
+def signed_toy(name, seeds, scale):
+    toy, n, _ = TOYS[name]
     rows = {}
     for seed in range(seeds):
         rng = np.random.default_rng(100 + seed)
         x_test, y_test, _ = toy.sample(rng, 200_000, "oracle")
-        rows.setdefault("optimal", []).append(roc_auc_score(y_test, toy.posterior(x_test)))
+        # the posterior is that of the class with negative weights
+        truth = toy.posterior(x_test) * (1 if toy.signed_is_signal else -1)
+        rows.setdefault("optimal", []).append(roc_auc_score(y_test, truth))
         samples = {kind: toy.sample(rng, int(n * scale), kind) for kind in ("signed", "oracle")}
         for label in ("refine", "keep", "drop", "oracle"):
             x, y, w = samples["oracle" if label == "oracle" else "signed"]
@@ -220,8 +238,9 @@ def signed(seeds, scale=0.25):
             rows.setdefault(label, []).append(
                 roc_auc_score(y_test, net.predict_proba(x_test)[:, 1])
             )
-            print(f"# toy A {label} {seed}: {rows[label][-1]:.4f}", flush=True)
-    report(f"Toy A, {int(n * scale)} raw events a class, MLP, {seeds} seeds", rows)
+            print(f"# toy {name} {label} {seed}: {rows[label][-1]:.4f}", flush=True)
+    title = f"Toy {name}, {int(n * scale)} raw events a class, MLP, {seeds} seeds"
+    report(title, rows, "oracle")
 
 
 if __name__ == "__main__":
@@ -229,8 +248,14 @@ if __name__ == "__main__":
     parser.add_argument("--tasks", default="higgs,uci,jets,signed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--scale", type=float, default=0.25, help="of the toys of signed weights")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    tasks = {"higgs": higgs, "uci": uci, "jets": jets, "signed": signed}
+    tasks = {
+        "higgs": higgs,
+        "uci": uci,
+        "jets": jets,
+        "signed": lambda seeds: signed(seeds, options.scale),
+    }
     for task in options.tasks.split(","):
         tasks[task](options.seeds)

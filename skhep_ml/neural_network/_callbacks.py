@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
+from torch.utils.data import Subset
 
 from skhep_ml.exceptions import DivergenceWarning
+from skhep_ml.neural_network._dataset import WEIGHT, EventDataset, first_output, unwrap
 
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "plateau")
 
@@ -42,24 +46,27 @@ class DivergenceGuard(Callback):
     """Stops when the loss is no longer finite, with the last weights whose loss was."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Remember the initial weights."""
-        self.good_: Any = copy_state(net)
-        self.latest_: Any = self.good_
+        """Start without any."""
+        self.before_: Any = None
+        self.latest_: Any = None
+
+    def remember(self, weights: Any) -> None:
+        """Keep the weights with which an epoch begins, and those of the epoch before."""
+        self.before_, self.latest_ = self.latest_, weights
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Compare and remember, or restore."""
+        """Stop and restore if the loss is not finite."""
         loss = net.history[-1, "train_loss"]
         if math.isfinite(loss):
-            before = self.latest_
-            with net._averaged_weights():
-                self.latest_ = copy_state(net)
-            # nothing but held-out events has seen the weights after the last step
-            seen = math.isfinite(net.history[-1].get("valid_loss", math.nan))
-            self.good_ = self.latest_ if seen else before
             return
-        load_state(net, self.good_)
+        # nothing but held-out events has seen the weights after the last step of the epoch before
+        seen = len(net.history) > 1 and math.isfinite(net.history[-2].get("valid_loss", math.nan))
+        good = self.latest_ if seen or self.before_ is None else self.before_
+        if good is not None:
+            good.load(net)
         for _, callback in net.callbacks_:
             if isinstance(callback, WeightAverage):
+                callback.swap()
                 callback.average_ = None
         msg = (
             f"the training loss is {loss} in epoch {len(net.history)}: stopped with the last "
@@ -71,7 +78,7 @@ class DivergenceGuard(Callback):
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Forget the copies."""
-        self.good_ = self.latest_ = None
+        self.before_ = self.latest_ = None
 
 
 class Throughput(Callback):
@@ -89,6 +96,122 @@ class Throughput(Callback):
         net.history.record("events_per_s", len(dataset_train) / seconds)
         if str(net.device_).startswith("cuda"):
             net.history.record("gpu_memory", torch.cuda.max_memory_allocated(net.device_))
+
+
+class ScoreDistribution(Callback):
+    """Histograms of a classifier's score after each epoch, in the history.
+
+    Parameters
+    ----------
+    bins : int, default=20
+        Bins of equal width between 0 and 1.
+    max_events : int, default=10000
+        Training events that are looked at, the same ones in every epoch; held-out events all are.
+    pos_label : label, default=None
+        Class whose probability is the score; None takes the second of two classes.
+
+    Raises
+    ------
+    ValueError
+        When training begins: no classifier, more than two classes without ``pos_label``, or events
+        that came as a torch Dataset.
+
+    Notes
+    -----
+    The columns ``train_score`` and, with held-out events, ``valid_score`` of the history hold a
+    dict of lists for each epoch: ``edges`` of the bins, and for every class in the order of
+    ``classes_`` the ``values``, signed sums of weights, and the ``errors``, sqrt(sum w^2). Weights
+    are those of the losses: of training after ``negative_weights``, of held-out events with their
+    signs. With ``ema_decay`` the score is that of the average. skorch's callbacks that print or
+    log numbers leave these columns out. Early stopping and checkpoints act before the callbacks of
+    a user: the epoch in which training stops, and the one that a fit continues after, have none.
+
+    Each epoch predicts these events once more; a net without this callback does nothing of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhep_ml.neural_network import NetClassifier, ScoreDistribution
+    >>> X = np.random.default_rng(0).normal(size=(400, 2))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> net = NetClassifier(
+    ...     max_epochs=3, callbacks=[ScoreDistribution(bins=4)], random_state=0, device="cpu")
+    >>> scores = net.fit(X, y).history[:, "train_score"]
+    >>> len(scores), float(np.sum(scores[-1]["values"]))
+    (3, 400.0)
+
+    To see how signal moves away from background:
+
+    >>> def draw(ax, score):
+    ...     for label, color in enumerate(["tab:blue", "tab:red"]):
+    ...         ax.stairs(score["values"][label], score["edges"], color=color)
+    """
+
+    def __init__(self, bins: int = 20, max_events: int = 10_000, pos_label: Any = None) -> None:
+        self.bins = bins
+        self.max_events = max_events
+        self.pos_label = pos_label
+
+    def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
+        """Check the parameters, and hide the columns from callbacks that expect numbers."""
+        for name in ("bins", "max_events"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or int(value) < 1:
+                msg = f"{name}={value!r} of ScoreDistribution must be a positive integer"
+                raise ValueError(msg)
+        classes = np.asarray(getattr(net, "classes_", ())).tolist()
+        if not classes or not isinstance(X, EventDataset):
+            what = "X as arrays, not as a torch Dataset" if classes else "a classifier"
+            msg = f"ScoreDistribution needs {what}"
+            raise ValueError(msg)
+        label = classes[1] if self.pos_label is None and len(classes) == 2 else self.pos_label
+        if label not in classes:
+            msg = f"ScoreDistribution: pos_label={label!r} must be one of the classes {classes}"
+            raise ValueError(msg)
+        self.column_ = classes.index(label)
+        for _, callback in net.callbacks_:
+            if hasattr(callback, "keys_ignored_"):
+                callback.keys_ignored_.update(("train_score", "valid_score"))
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Fill the histograms."""
+        with net._averaged_weights():
+            net.history.record("train_score", self._filled(net, self._some_of(dataset_train)))
+            if dataset_valid is not None:
+                net.history.record("valid_score", self._filled(net, dataset_valid))
+
+    def _some_of(self, dataset: Any) -> Any:
+        n_events = len(dataset)
+        if n_events <= self.max_events:
+            return dataset
+        # a generator of its own: training stays what it is without this callback
+        order = torch.randperm(n_events, generator=torch.Generator().manual_seed(0))
+        return Subset(dataset, order[: self.max_events].tolist())
+
+    def _filled(self, net: Any, dataset: Any) -> dict[str, Any]:
+        output = torch.cat([first_output(part) for part in net.forward_iter(dataset)])
+        score = net._probability(output)[:, self.column_].double().numpy().clip(0, 1)
+        events, rows = unwrap(dataset)
+        picked: Any = slice(None) if rows is None else rows
+        target = events.y[picked].cpu().numpy()
+        weight = np.ones(len(target))
+        if WEIGHT in events.extras:
+            weight = events.extras[WEIGHT][picked].cpu().double().numpy()
+        edges = np.linspace(0, 1, self.bins + 1)
+        values, squares = (
+            [
+                np.histogram(score[target == code], edges, weights=w[target == code])[0]
+                for code in range(len(net.classes_))
+            ]
+            for w in (weight, weight**2)
+        )
+        return {
+            "edges": edges.tolist(),
+            "values": np.array(values).tolist(),
+            "errors": np.sqrt(squares).tolist(),
+        }
 
 
 class Schedule(Callback):

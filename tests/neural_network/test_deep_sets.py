@@ -118,7 +118,7 @@ def test_half_precision_counts_particles():
 
 @pytest.mark.parametrize(("variant", "n_in"), [("pfn", 3), ("efn", 2)])
 def test_published_size(variant, n_in):
-    """82k parameters each in the comparison of top taggers, arXiv:1902.09914."""
+    """82k parameters in the comparisons of top taggers, arXiv:1902.09914 and 1902.08570."""
     sizes = [n_in, 100, 100, 256, 100, 100, 100, 2]
     formula = sum((a + 1) * b for a, b in pairwise(sizes))
     module = DeepSets(3, 2, variant=variant)

@@ -160,12 +160,6 @@ def test_unknown_embeddings_are_refused(module):
         module(3, 2, embedding="fourier")
 
 
-@pytest.mark.parametrize("module", [ResNet, DenseNet, TabM])
-def test_clouds_are_refused(module):
-    with pytest.raises(ValueError, match=r"takes a table, of 2 axes; got shape \(2, 3, 4\)"):
-        module(4, 2)(torch.zeros(2, 3, 4))
-
-
 def test_maxout_is_refused_where_it_would_halve_the_blocks():
     with pytest.raises(ValueError, match="maxout"):
         ResNet(3, 2, activation="maxout")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from skhep_ml.neural_network.modules._checks import check_counts, check_input, check_widths
 from skhep_ml.neural_network.modules._mlp import (
-    check_axes,
     dense_layers,
     initialise,
     make_elementwise,
@@ -66,6 +66,10 @@ class CNN(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_widths(self, channels=channels, empty=False)
+        check_widths(self, hidden=hidden)
+        check_counts(self, n_convolutions=n_convolutions)
+        self.n_features = n_features
         layers: list[nn.Module] = []
         n_in = n_features
         for block, n_out in enumerate(channels):
@@ -83,7 +87,7 @@ class CNN(nn.Module):
 
     def embed(self, X: Tensor) -> Tensor:
         """Values of the last hidden layer."""
-        check_axes(self, X, 4)
+        check_input(self, X, 4, self.n_features)
         return self.dense(self.body(X).mean(dim=(2, 3)))
 
     def forward(self, X: Tensor) -> Tensor:

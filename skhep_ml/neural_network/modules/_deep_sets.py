@@ -7,8 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skhep_ml.neural_network.modules._checks import (
+    check_choice,
+    check_columns,
+    check_input,
+    check_widths,
+)
 from skhep_ml.neural_network.modules._mlp import dense_layers, split_mask
-from skhep_ml.neural_network.modules._pairs import Packing, check_columns, take_columns
+from skhep_ml.neural_network.modules._pairs import Packing, take_columns
 
 POOLINGS = ("sum", "mean", "max")
 
@@ -34,19 +40,6 @@ def pool_rows(values: Tensor, group: Tensor, n_groups: int, pooling: str) -> Ten
         count = values.new_zeros(n_groups).index_add(0, group, torch.ones_like(values[:, 0]))
         pooled = pooled / count.clamp(min=1).unsqueeze(1)
     return pooled
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Refuse a value that is not known.
-
-    Raises
-    ------
-    ValueError
-        Unknown value.
-    """
-    if value not in known:
-        msg = f"{name}={value!r} must be one of {tuple(known)}"
-        raise ValueError(msg)
 
 
 class DeepSets(nn.Module):
@@ -122,8 +115,10 @@ class DeepSets(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_widths(self, particle_hidden=particle_hidden, event_hidden=event_hidden)
         check_choice("variant", variant, ("pfn", "efn"))
         check_choice("pooling", pooling, POOLINGS)
+        self.n_features = n_features
         self.variant = variant
         self.pooling = pooling
         n_in = n_features
@@ -160,6 +155,7 @@ class DeepSets(nn.Module):
 
     def embed(self, X: Tensor) -> Tensor:
         """Values of the last hidden layer."""
+        check_input(self, X, 3, self.n_features)
         values, present = split_mask(X)
         packing = Packing(present)
         particles, event = packing.pack(values), event_of_rows(packing)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skhep_ml.neural_network.modules._mlp import check_axes, dense_layers, plain_linear
+from skhep_ml.neural_network.modules._checks import check_input, check_widths
+from skhep_ml.neural_network.modules._mlp import dense_layers, plain_linear
 
 
 class DenseNet(nn.Module):
@@ -60,6 +61,8 @@ class DenseNet(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        check_widths(self, hidden=hidden)
+        self.n_features = n_features
         self.layers = nn.ModuleList()
         n_seen = n_features
         for n_nodes in hidden:
@@ -77,7 +80,7 @@ class DenseNet(nn.Module):
 
     def embed(self, X: Tensor) -> Tensor:
         """Features and values of all hidden layers, (n_events, n_features + sum of hidden)."""
-        check_axes(self, X, 2)
+        check_input(self, X, 2, self.n_features)
         for layer in self.layers:
             X = torch.cat([X, layer(X)], dim=1)
         return X

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skhep_ml.neural_network.modules._checks import check_input, check_widths
 from skhep_ml.neural_network.modules._embeddings import make_embedding
 
 
@@ -97,23 +98,6 @@ def plain_linear(n_in: int, n_out: int) -> nn.Linear:
     return layer
 
 
-def check_axes(module: nn.Module, X: Tensor, n_axes: int) -> None:
-    """Refuse tables, clouds or images where something else is needed.
-
-    Raises
-    ------
-    ValueError
-        Another number of axes.
-    """
-    if X.ndim != n_axes:
-        kinds = {2: "a table", 3: "clouds", 4: "images"}
-        msg = (
-            f"{type(module).__name__} takes {kinds[n_axes]}, of {n_axes} axes; "
-            f"got shape {tuple(X.shape)}"
-        )
-        raise ValueError(msg)
-
-
 def dense_layers(
     n_in: int,
     hidden: Sequence[int],
@@ -182,6 +166,8 @@ class MLP(nn.Module):
         embedding_sigma: float = 0.1,
     ) -> None:
         super().__init__()
+        check_widths(self, hidden=hidden)
+        self.n_features = n_features
         self.input_dropout = nn.Dropout(input_dropout) if input_dropout else None
         self.embedding, n_in = make_embedding(embedding, n_features, embedding_sigma)
         self.body = dense_layers(
@@ -192,7 +178,7 @@ class MLP(nn.Module):
 
     def embed(self, X: Tensor) -> Tensor:
         """Values of the last hidden layer."""
-        check_axes(self, X, 2)
+        check_input(self, X, 2, self.n_features)
         if self.input_dropout is not None:
             X = self.input_dropout(X)
         if self.embedding is not None:

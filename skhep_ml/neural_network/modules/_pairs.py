@@ -52,6 +52,18 @@ class Packing:
         return (flat.cumsum(0) - 1).clamp(min=0).view(self.present.shape)
 
 
+def particle_outputs(packing: Packing, rows: Tensor) -> Tensor:
+    """Outputs of single particles from rows (n_present, n_outputs); 0 where absent.
+
+    Returns
+    -------
+    Tensor of shape (n_events, n_particles, n_outputs)
+        Without the last axis for one output.
+    """
+    output = packing.unpack(rows)
+    return output.squeeze(2) if output.shape[2] == 1 else output
+
+
 class RowNorm(nn.BatchNorm1d):
     """Batch norm over rows; fewer than two, which have no variance, take the running one."""
 
@@ -62,24 +74,6 @@ class RowNorm(nn.BatchNorm1d):
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         return super().forward(input)
-
-
-def check_columns(name: str, columns: Sequence[int], n_features: int, instead: str) -> list[int]:
-    """Column numbers as a list.
-
-    Raises
-    ------
-    ValueError
-        A column that particles of ``n_features`` features do not have.
-    """
-    for column in columns:
-        if not -n_features <= column < n_features:
-            msg = (
-                f"{name}={tuple(columns)} asks for column {column}, but particles have "
-                f"{n_features} features; {instead}"
-            )
-            raise ValueError(msg)
-    return [int(column) % n_features for column in columns]
 
 
 def take_columns(x: Tensor, columns: Sequence[int]) -> Tensor:

@@ -10,8 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skhep_ml.neural_network.modules._checks import (
+    check_columns,
+    check_counts,
+    check_input,
+    check_widths,
+)
 from skhep_ml.neural_network.modules._mlp import (
-    check_axes,
     dense_layers,
     make_linear,
     plain_linear,
@@ -20,8 +25,8 @@ from skhep_ml.neural_network.modules._mlp import (
 from skhep_ml.neural_network.modules._pairs import (
     Packing,
     RowNorm,
-    check_columns,
     nearest_neighbours,
+    particle_outputs,
     take_columns,
 )
 
@@ -112,6 +117,10 @@ class ParticleNet(nn.Module):
     period : float, default=None
         Period of the last of the ``coordinates``: ``2 * numpy.pi`` if that is an azimuth in
         radian; None if it is relative to a jet's axis.
+    per_particle : bool, default=False
+        Give outputs for each particle instead of the event, without the mean over particles: shape
+        (n_events, n_particles, n_outputs), or (n_events, n_particles) for one output; 0 for absent
+        particles. `InteractionNetwork` says how to train them.
 
     Notes
     -----
@@ -146,15 +155,18 @@ class ParticleNet(nn.Module):
         hidden: int = 256,
         dropout: float = 0.1,
         period: float | None = None,
+        per_particle: bool = False,
     ) -> None:
         super().__init__()
-        if n_neighbors < 1:
-            msg = f"n_neighbors={n_neighbors} must be at least 1"
-            raise ValueError(msg)
+        check_counts(self, n_neighbors=n_neighbors, n_convolutions=len(channels), hidden=hidden)
+        for block in channels:
+            check_widths(self, channels=block, empty=False)
         self.coordinates = check_columns(
             "coordinates", coordinates, n_features, "name the columns of eta and phi"
         )
+        self.n_features = n_features
         self.n_neighbors = n_neighbors
+        self.per_particle = per_particle
         self.period = period
         self.input_norm = RowNorm(n_features)
         widths = [n_features, *(block[-1] for block in channels)]
@@ -185,9 +197,9 @@ class ParticleNet(nn.Module):
         preset = {"n_neighbors": 7, "channels": ((32,) * 3, (64,) * 3), "hidden": 128}
         return cls(n_features, n_outputs, **{**preset, **options})
 
-    def embed(self, X: Tensor) -> Tensor:
-        """Values of the last hidden layer."""
-        check_axes(self, X, 3)
+    def _hidden(self, X: Tensor) -> tuple[Tensor, Packing]:
+        """Last hidden layer of the events, or of the particles that are present."""
+        check_input(self, X, 3, self.n_features)
         x, present = split_mask(X)
         packing = Packing(present)
         position = packing.positions()
@@ -200,9 +212,18 @@ class ParticleNet(nn.Module):
             rows = block(rows, packing.pack(index), packing.pack(valid))
             dense = packing.unpack(rows)
             points, period = dense, None
+        if self.per_particle:
+            return self.body(rows), packing
         n_present = present.sum(dim=1, keepdim=True).clamp(min=1)
-        return self.body(dense.sum(dim=1, dtype=torch.float32) / n_present)
+        return self.body(dense.sum(dim=1, dtype=torch.float32) / n_present), packing
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Values of the last hidden layer, of events or particles."""
+        hidden, packing = self._hidden(X)
+        return packing.unpack(hidden) if self.per_particle else hidden
 
     def forward(self, X: Tensor) -> Tensor:
-        """Logits or predictions of shape (n_events, n_outputs)."""
-        return self.head(self.embed(X))
+        """Logits or predictions of shape (n_events, n_outputs), or for each particle."""
+        hidden, packing = self._hidden(X)
+        output = self.head(hidden)
+        return particle_outputs(packing, output) if self.per_particle else output

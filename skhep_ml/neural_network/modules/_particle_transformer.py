@@ -9,12 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skhep_ml.neural_network.modules._mlp import check_axes, make_linear, plain_linear, split_mask
+from skhep_ml.neural_network.modules._checks import (
+    check_columns,
+    check_counts,
+    check_input,
+    check_widths,
+)
+from skhep_ml.neural_network.modules._mlp import make_linear, plain_linear, split_mask
 from skhep_ml.neural_network.modules._pairs import (
     Packing,
     RowNorm,
-    check_columns,
     pairwise_features,
+    particle_outputs,
     take_columns,
 )
 
@@ -207,6 +213,10 @@ class ParticleTransformer(nn.Module):
         Blocks in which the class token looks at the particles.
     dropout : float, default=0.1
         Fraction dropped in training, in attention and perceptrons of the particle blocks.
+    per_particle : bool, default=False
+        Give outputs for each particle instead of the event, without the class token: shape
+        (n_events, n_particles, n_outputs), or (n_events, n_particles) for one output; 0 for absent
+        particles. `InteractionNetwork` says how to train them.
 
     Raises
     ------
@@ -248,11 +258,20 @@ class ParticleTransformer(nn.Module):
         n_blocks: int = 8,
         n_class_blocks: int = 2,
         dropout: float = 0.1,
+        per_particle: bool = False,
     ) -> None:
         super().__init__()
+        check_widths(self, embedding=embedding, empty=False)
+        check_widths(self, pair_embedding=pair_embedding)
+        check_counts(self, n_heads=n_heads, n_blocks=n_blocks, n_class_blocks=n_class_blocks)
+        self.n_features = n_features
+        self.per_particle = per_particle
         width = embedding[-1]
         if width % n_heads:
-            msg = f"embedding={tuple(embedding)} must end in a multiple of n_heads={n_heads}"
+            msg = (
+                f"ParticleTransformer: embedding={tuple(embedding)} must end in a multiple of "
+                f"n_heads={n_heads}"
+            )
             raise ValueError(msg)
         self.kinematics: list[int] | None = None
         if kinematics is not None:
@@ -270,8 +289,11 @@ class ParticleTransformer(nn.Module):
             n_in = n_out
         self.embedding = nn.Sequential(*layers)
         self.blocks = nn.ModuleList(Block(width, n_heads, dropout) for _ in range(n_blocks))
-        self.class_blocks = nn.ModuleList(Block(width, n_heads, 0.0) for _ in range(n_class_blocks))
-        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
+        if not per_particle:
+            self.class_blocks = nn.ModuleList(
+                Block(width, n_heads, 0.0) for _ in range(n_class_blocks)
+            )
+            self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_outputs)
         nn.init.trunc_normal_(self.head.weight, std=0.02)  # inputs are normalised: start at 0
@@ -304,9 +326,9 @@ class ParticleTransformer(nn.Module):
         }
         return cls(n_features, n_outputs, **{**preset, **options})
 
-    def embed(self, X: Tensor) -> Tensor:
-        """Values of the last hidden layer: the class token after the last block."""
-        check_axes(self, X, 3)
+    def _hidden(self, X: Tensor) -> tuple[Tensor, Packing]:
+        """Last hidden layer of the events, or of the particles that are present."""
+        check_input(self, X, 3, self.n_features)
         x, present = split_mask(X)
         packing = Packing(present)
         mask = present[:, None, None, :]
@@ -319,15 +341,24 @@ class ParticleTransformer(nn.Module):
         rows = self.embedding(packing.pack(x))
         for block in self.blocks:
             rows = block(rows, packing, bias)
+        if self.per_particle:
+            return self.norm(rows), packing
         token = self.token.expand(len(X), -1)
         mask = F.pad(mask, (1, 0), value=True)
         for block in self.class_blocks:
             token = block(rows, packing, mask, token)
-        return self.norm(token)
+        return self.norm(token), packing
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Values of the last hidden layer: of the class token, or of particles."""
+        hidden, packing = self._hidden(X)
+        return packing.unpack(hidden) if self.per_particle else hidden
 
     def forward(self, X: Tensor) -> Tensor:
-        """Logits or predictions of shape (n_events, n_outputs)."""
-        return self.head(self.embed(X))
+        """Logits or predictions of shape (n_events, n_outputs), or for each particle."""
+        hidden, packing = self._hidden(X)
+        output = self.head(hidden)
+        return particle_outputs(packing, output) if self.per_particle else output
 
 
 def _check_pt(pt: Tensor, column: int) -> None:

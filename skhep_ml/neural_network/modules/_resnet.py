@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from skhep_ml.neural_network.modules._checks import check_counts, check_input
 from skhep_ml.neural_network.modules._embeddings import make_embedding
-from skhep_ml.neural_network.modules._mlp import (
-    check_axes,
-    make_elementwise,
-    make_linear,
-    plain_linear,
-)
+from skhep_ml.neural_network.modules._mlp import make_elementwise, make_linear, plain_linear
 
 
 class ResNet(nn.Module):
@@ -72,7 +68,10 @@ class ResNet(nn.Module):
         embedding_sigma: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(self, n_blocks=n_blocks, d_block=d_block)
         d_hidden = 2 * d_block if d_hidden is None else d_hidden
+        check_counts(self, d_hidden=d_hidden)
+        self.n_features = n_features
         self.embedding, n_in = make_embedding(embedding, n_features, embedding_sigma)
         self.first = plain_linear(n_in, d_block)
         self.blocks = nn.ModuleList(
@@ -91,7 +90,7 @@ class ResNet(nn.Module):
 
     def embed(self, X: Tensor) -> Tensor:
         """Values of the last hidden layer, (n_events, d_block)."""
-        check_axes(self, X, 2)
+        check_input(self, X, 2, self.n_features)
         x = self.first(X if self.embedding is None else self.embedding(X))
         for block in self.blocks:
             x = x + block(x)

@@ -8,8 +8,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from skhep_ml.neural_network.modules._deep_sets import check_choice
+from skhep_ml.neural_network.modules._checks import (
+    check_choice,
+    check_counts,
+    check_input,
+    check_widths,
+)
 from skhep_ml.neural_network.modules._mlp import dense_layers, split_mask
+from skhep_ml.neural_network.modules._pairs import Packing, particle_outputs
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -59,6 +65,10 @@ class RNN(nn.Module):
         Activation of the layers ``hidden``, see `MLP`.
     dropout : float, default=0.0
         Fraction of nodes dropped in training, between recurrent layers and in ``hidden``.
+    per_particle : bool, default=False
+        Give outputs for each particle instead of the event (take ``bidirectional``): shape
+        (n_events, n_particles, n_outputs), or (n_events, n_particles) for one output; 0 for absent
+        particles. `InteractionNetwork` says how to train them.
 
     Notes
     -----
@@ -98,9 +108,15 @@ class RNN(nn.Module):
         bidirectional: bool = False,
         activation: str = "relu",
         dropout: float = 0.0,
+        per_particle: bool = False,
     ) -> None:
         super().__init__()
+        check_counts(self, n_hidden=n_hidden, n_layers=n_layers)
+        check_widths(self, hidden=hidden)
+        self.n_features = n_features
+        self.per_particle = per_particle
         check_choice("cell", cell, list(CELLS))
+        n_hidden = int(n_hidden)  # searches give numpy's integers, which torch refuses here
         n_directions = 2 if bidirectional else 1
         sizes = [n_features, *[n_hidden * n_directions] * (n_layers - 1)]
         self.recurrent = nn.ModuleList(
@@ -114,8 +130,9 @@ class RNN(nn.Module):
         nn.init.xavier_normal_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def embed(self, X: Tensor) -> Tensor:
-        """Values of the last hidden layer."""
+    def _hidden(self, X: Tensor) -> tuple[Tensor, Packing | None]:
+        """Last hidden layer of the events, or of the particles that are present."""
+        check_input(self, X, 3, self.n_features)
         values, present = split_mask(X)
         length = present.sum(dim=1, keepdim=True)
         order = torch.argsort((~present).byte(), dim=1, stable=True)
@@ -133,8 +150,19 @@ class RNN(nn.Module):
                 last.append(take_places(output, end).squeeze(1))
                 outputs.append(take_places(output, reverse) if backward else output)
             values = torch.cat(outputs, dim=2)
-        return self.body(torch.where(length > 0, torch.cat(last, dim=1), 0.0))
+        if self.per_particle:
+            packing = Packing(present)
+            values = take_places(values, torch.argsort(order, dim=1))
+            return self.body(packing.pack(values)), packing
+        return self.body(torch.where(length > 0, torch.cat(last, dim=1), 0.0)), None
+
+    def embed(self, X: Tensor) -> Tensor:
+        """Values of the last hidden layer, of events or particles."""
+        hidden, packing = self._hidden(X)
+        return hidden if packing is None else packing.unpack(hidden)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Logits or predictions of shape (n_events, n_outputs)."""
-        return self.head(self.embed(X))
+        """Logits or predictions of shape (n_events, n_outputs), or for each particle."""
+        hidden, packing = self._hidden(X)
+        output = self.head(hidden)
+        return output if packing is None else particle_outputs(packing, output)

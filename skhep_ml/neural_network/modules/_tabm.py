@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skhep_ml.neural_network.modules._checks import check_counts, check_input
 from skhep_ml.neural_network.modules._embeddings import make_embedding
-from skhep_ml.neural_network.modules._mlp import check_axes, make_activation, make_linear
+from skhep_ml.neural_network.modules._mlp import make_activation, make_linear
 
 
 class AdaptedLinear(nn.Module):
@@ -111,6 +112,8 @@ class TabM(nn.Module):
         embedding_sigma: float = 0.1,
     ) -> None:
         super().__init__()
+        check_counts(self, n_members=n_members, n_blocks=n_blocks, d_block=d_block)
+        self.n_features = n_features
         self.n_members = n_members
         self.embedding, n_in = make_embedding(embedding, n_features, embedding_sigma)
         layers = [
@@ -132,7 +135,7 @@ class TabM(nn.Module):
             layers[0].scale_in.copy_(first.repeat_interleave(n_in // n_features, dim=1))
 
     def _hidden(self, X: Tensor) -> Tensor:
-        check_axes(self, X, 2)
+        check_input(self, X, 2, self.n_features)
         x = X if self.embedding is None else self.embedding(X)
         return self.body(x.unsqueeze(1))
 
