@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import numbers
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ _IRRELEVANT = {"checkpoint", "checkpoint_every", "verbose", "callbacks"}
 class Resumable(NeuralNet):
     """Writes and reads checkpoints; nothing but tensors and numbers is unpickled."""
 
-    __slots__ = ()
-
     def _fingerprint(self, run: Run) -> str:
         """Hash of parameters and data: a checkpoint continues the same fit or none."""
         params = {
@@ -36,7 +35,8 @@ class Resumable(NeuralNet):
                 digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
         return digest.hexdigest()
 
-    def _load_checkpoint(self, run: Run, device: str) -> None:
+    def _check_checkpoint(self) -> None:
+        """Check, before any work, that checkpoints can be written and will be found again."""
         if self.checkpoint is None:
             return
         if not isinstance(self.random_state, numbers.Integral):
@@ -45,12 +45,36 @@ class Resumable(NeuralNet):
                 "second process would not repeat what the first one did"
             )
             raise ValueError(msg)
+        path = Path(self.checkpoint)
+        folder = path.parent
+        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            what = (
+                "it is a folder itself"
+                if path.is_dir()
+                else f"there is no folder {str(folder)!r}"
+                if not folder.is_dir()
+                else f"the folder {str(folder)!r} is write-protected"
+            )
+            msg = f"checkpoint {str(path)!r} cannot be written, since {what}: name another file"
+            raise ValueError(msg)
+
+    def _load_checkpoint(self, run: Run, device: str) -> None:
+        if self.checkpoint is None:
+            return
         run.fingerprint = self._fingerprint(run)
         path = Path(self.checkpoint)
         if not path.exists():
             return
-        state = torch.load(path, map_location=device, weights_only=True)
-        if state["fingerprint"] != run.fingerprint:
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+            fingerprint = state["fingerprint"]
+        except Exception as error:  # damaged files raise whatever their bytes lead to
+            msg = (
+                f"{str(path)!r} is no checkpoint, or a damaged one ({type(error).__name__}): "
+                "remove it, or name another file"
+            )
+            raise ValueError(msg) from error
+        if fingerprint != run.fingerprint:
             msg = (
                 f"checkpoint {str(path)!r} belongs to a fit with other parameters or events: "
                 "remove it, or name another file"

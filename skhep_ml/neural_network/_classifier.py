@@ -5,40 +5,33 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
-from skorch.utils import data_from_dataset
 from torch import Tensor
-from torch.nn import functional
 
 from skhep_ml._early_stopping import call_metric
+from skhep_ml._validation import check_labels
 from skhep_ml.neural_network._dataset import WEIGHT, BatchIterator, EventDataset
 from skhep_ml.neural_network._losses import (
     CLASSIFICATION_LOSSES,
-    CrossEntropyLoss,
     EventLoss,
-    FocalLoss,
-    UnreducedLoss,
 )
 from skhep_ml.neural_network._net import EventNet
 from skhep_ml.neural_network._outputs import (
     check_prior,
-    fit_temperature,
     input_gradients,
     log_odds,
 )
 from skhep_ml.neural_network._penalties import DoubleDisCoLoss
-from skhep_ml.neural_network._prepare import Run
+from skhep_ml.neural_network._probabilities import Probabilities
 from skhep_ml.neural_network.modules import MLP
 
-_SOFTMAX_LOSSES = (CrossEntropyLoss, FocalLoss, torch.nn.CrossEntropyLoss)
 
-
-class NetClassifier(ClassifierMixin, EventNet):
+class NetClassifier(ClassifierMixin, Probabilities, EventNet):
     r"""Neural network classifier: a skorch net with physics weights, without waiting for Python.
 
     The default is a multilayer perceptron of 3 layers with 256 nodes and ReLU.
@@ -52,7 +45,12 @@ class NetClassifier(ClassifierMixin, EventNet):
         returns one logit a class, alone or as the first of a tuple.
     n_members : int, default=1
         Nets with initial weights of their own that are trained at once, as one batched module, on
-        the same batches; predictions are averaged. See Notes.
+        the same batches; predictions are averaged. The members differ in initial weights and
+        dropout, and each is trained by its own loss: without dropout, member 0 is the net of
+        ``n_members=1``. ``train_loss`` and ``valid_loss`` are means over members; early stopping,
+        ``max_grad_norm`` and ``gradient_penalty`` act on all of them together. Saves time where
+        batches or layers are too small to keep the device busy. ``module_.split()`` gives the
+        members one by one.
     criterion : str or torch criterion, default="cross_entropy"
         The loss: "cross_entropy" (``criterion__label_smoothing``), "focal" (``criterion__gamma``)
         or "double_disco" (``criterion__strength``). A torch class is made with
@@ -85,7 +83,8 @@ class NetClassifier(ClassifierMixin, EventNet):
         Epochs without improvement before the end.
     eval_metric : scorer or callable, default=None
         What early stopping looks at: None for the loss, a scorer of `skhep_ml.metrics`, or a
-        function (y_true, y_score, sample_weight) whose larger values are better.
+        function (y_true, y_score, sample_weight) whose larger values are better. Needs
+        ``early_stopping`` or an ``eval_set``.
     refit : bool, default=False
         After early stopping, train again on all events for the best number of epochs.
     negative_weights : {"refine", "keep", "pair", "cell", "drop", "abs", "raise"}, default="refine"
@@ -103,7 +102,7 @@ class NetClassifier(ClassifierMixin, EventNet):
         Factor of the mean squared gradient of an event's loss with respect to its inputs, which
         makes the output change less under small shifts of the inputs. Takes about twice as long,
         and modules that can be differentiated twice.
-    decorrelate : str, int or list of them, default=None
+    decorrelate : str, int or array-like of them, default=None
         Columns of X, by name or position, that the probability must be independent of on the
         events of one class, such as the mass (DisCo). Among several named inputs: names of tables.
     decorrelation_strength : float, default=1.0
@@ -127,8 +126,8 @@ class NetClassifier(ClassifierMixin, EventNet):
         ``classes_``; None for the mixture of the training weights, ``class_prior_``. May be changed
         after ``fit``.
     checkpoint : path, default=None
-        File that holds the state of training; a fit that finds it there continues, with the result
-        of an uninterrupted one.
+        File that holds the state of training, in a folder that exists; a fit that finds it there
+        continues, with the result of an uninterrupted one. Needs an integer ``random_state``.
     checkpoint_every : int, default=1
         Epochs between two checkpoints.
     salt : int, default=0
@@ -140,7 +139,8 @@ class NetClassifier(ClassifierMixin, EventNet):
     callbacks : list, default=None
         skorch callbacks. One that reads the history of single batches costs speed.
     warm_start : bool, default=False
-        Whether a second ``fit`` continues with the present weights.
+        Whether a second ``fit`` continues with the present weights; columns and classes must be
+        those of the first one.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU where one is.
     random_state : int, RandomState instance or None, default=None
@@ -194,12 +194,6 @@ class NetClassifier(ClassifierMixin, EventNet):
     H. Drucker, Y. LeCun, Improving generalization performance using double backpropagation, IEEE
     Trans. Neural Networks 3 (1992) 991.
 
-    With ``n_members`` the members see the same batches, differ in initial weights and dropout, and
-    each is trained by its own loss: without dropout, member 0 is the net of ``n_members=1``.
-    ``train_loss`` and ``valid_loss`` are means over members; early stopping, ``max_grad_norm`` and
-    ``gradient_penalty`` act on all members together. It saves time where batches or layers are too
-    small to keep the device busy. ``module_.split()`` gives the members one by one.
-
     Examples
     --------
     >>> from skhep_ml.datasets import make_signed_events
@@ -214,6 +208,7 @@ class NetClassifier(ClassifierMixin, EventNet):
         **CLASSIFICATION_LOSSES,
         "double_disco": DoubleDisCoLoss,
     }
+    _target_words: ClassVar[str] = "classes"
 
     def __init__(
         self,
@@ -310,38 +305,65 @@ class NetClassifier(ClassifierMixin, EventNet):
 
     def _learn_target(self, y: Any) -> NDArray[np.int64]:
         labels = column_or_1d(y, warn=True)
+        classes, codes = check_labels(labels, len(labels))
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            msg = f"only one class in y: {self.classes_.tolist()}; a classifier needs two"
+        if len(classes) < 2:
+            msg = f"only one class in y: {classes.tolist()}; a classifier needs two"
             raise ValueError(msg)
-        check_prior(self.prior, self.classes_)
+        check_prior(self.prior, classes)
+        self._forget_classes()
+        self.classes_ = classes
         self._nuisance_code()
-        self.__dict__.pop("_class_sums_", None)
         return codes.astype(np.int64)
 
-    def _learn_from_dataset(self, X: Any, y: Any) -> None:
-        if y is None:
-            try:
-                _, y = data_from_dataset(X)
-            except AttributeError:
-                return  # a Dataset that does not show its target: the module must know its size
-        self.classes_ = np.unique(np.asarray(y))
+    def _forget_classes(self) -> None:
+        for name in ("classes_", "_class_sums_", "class_prior_", "temperature_"):
+            self.__dict__.pop(name, None)
+
+    def _learn_classes(self, classes: Any, *, learn: bool) -> None:
+        if learn:
+            self._learn_target(classes)
+            return
+        differ = np.setxor1d(np.asarray(classes), self.classes_)
+        if len(differ):
+            msg = (
+                f"classes must be those of the first call, {self.classes_.tolist()}: they differ "
+                f"by {differ.tolist()[0]!r}"
+            )
+            raise ValueError(msg)
+
+    def _learn_from_dataset(self, target: Any, item_shape: tuple[int, ...], *, learn: bool) -> None:
+        if learn:
+            self._forget_classes()
+        if target is None:
+            return  # the module must know how many classes there are
+        if learn:
+            self._learn_target(target)
+        else:
+            self._encode(target)
+        if not np.array_equal(self.classes_, np.arange(len(self.classes_))):
+            msg = (
+                f"a Dataset gives its labels to the loss as they are: they must be 0 to "
+                f"{len(self.classes_) - 1}, got {self.classes_.tolist()}; number them, or pass "
+                "arrays"
+            )
+            raise ValueError(msg)
 
     def _encode(self, y: Any) -> NDArray[np.int64]:
         labels = column_or_1d(y)
-        unseen = np.setdiff1d(labels, self.classes_)
+        found, codes = check_labels(labels, len(labels))
+        unseen = np.setdiff1d(found, self.classes_)
         if len(unseen):
             msg = f"label {unseen.tolist()[0]!r} was not seen in fit, which had {self.classes_}"
             raise ValueError(msg)
-        return np.searchsorted(self.classes_, labels).astype(np.int64)
+        return np.searchsorted(self.classes_, found)[codes].astype(np.int64)
 
     def _codes(self, target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         return target, self.classes_
 
-    def _n_targets(self) -> int:
-        return len(self.classes_)
+    def _n_targets(self) -> int | None:
+        return len(self.classes_) if hasattr(self, "classes_") else None
 
     def _metric(self, output: Tensor, dataset: EventDataset) -> float:
         probability = self._probability(output).cpu().numpy().astype(np.float64)
@@ -367,68 +389,13 @@ class NetClassifier(ClassifierMixin, EventNet):
         code = self._nuisance_code()
         return self._probability(output)[:, [code]]
 
-    def _learn_outputs(self, run: Run) -> None:
-        weight = run.train.extras.get(WEIGHT)
-        sums = np.bincount(
-            run.train.y.cpu().numpy(),
-            None if weight is None else weight.cpu().double().numpy(),
-            minlength=len(self.classes_),
-        )
-        # partial_fit adds to what came before
-        self._class_sums_ = getattr(self, "_class_sums_", 0.0) + sums
-        self.class_prior_ = self._class_sums_ / self._class_sums_.sum()
-        if self.calibrate is not None and run.valid is not None:
-            weight = run.valid.extras.get(WEIGHT)
-            self.temperature_ = fit_temperature(
-                self._log_probability(self._outputs(run.valid)).double().numpy(),
-                run.valid.y.cpu().numpy(),
-                None if weight is None else weight.cpu().double().numpy(),
+    def _check_classes_known(self) -> None:
+        if not hasattr(self, "classes_"):
+            msg = (
+                "the classes are learnt in fit: this net was only initialised, or fitted on a "
+                "torch Dataset that does not show its labels, and without y"
             )
-
-    def _criterion_type(self) -> Any:
-        loss = self.criterion_
-        return loss.criterion if isinstance(loss, UnreducedLoss) else loss
-
-    def _probability(self, output: Tensor) -> Tensor:
-        """Probabilities (n_events, n_classes) from the module's output."""
-        if callable(self.predict_nonlinearity):
-            return _member_mean(self.predict_nonlinearity(output))
-        criterion = self._criterion_type()
-        if isinstance(criterion, _SOFTMAX_LOSSES):
-            return _member_mean(torch.softmax(output, dim=-1))
-        if isinstance(criterion, torch.nn.BCEWithLogitsLoss):
-            signal = torch.sigmoid(output.reshape(len(output), -1)).mean(dim=1)
-            return torch.stack([1 - signal, signal], dim=1)
-        if hasattr(criterion, "probability"):
-            return criterion.probability(output)
-        return _member_mean(output)
-
-    def _log_probability(self, output: Tensor) -> Tensor:
-        """Logarithm of `_probability`, without rounding at 0 and 1 where logits allow it."""
-        if not callable(self.predict_nonlinearity):
-            criterion = self._criterion_type()
-            if output.ndim == 2 and isinstance(criterion, _SOFTMAX_LOSSES):
-                return torch.log_softmax(output, dim=1)
-            if isinstance(criterion, torch.nn.BCEWithLogitsLoss) and output.numel() == len(output):
-                logit = output.reshape(len(output))
-                return functional.logsigmoid(torch.stack([-logit, logit], dim=1))
-        probability = self._probability(output)
-        return torch.log(probability.clamp(min=torch.finfo(probability.dtype).tiny))
-
-    def _final_log_probability(self, output: Tensor) -> Tensor:
-        """Logarithm of the probabilities that a user sees: calibrated, for the wanted mixture."""
-        log_probability = self._log_probability(output)
-        if self.calibrate is not None and hasattr(self, "temperature_"):
-            log_probability = log_probability / self.temperature_
-        prior = check_prior(self.prior, self.classes_)
-        if prior is not None:
-            unseen = self.classes_[self.class_prior_ <= 0]
-            if len(unseen):
-                msg = f"prior needs training events of every class, {unseen.tolist()} had none"
-                raise ValueError(msg)
-            shift = np.log(prior / self.class_prior_)
-            log_probability = log_probability + log_probability.new_tensor(shift)
-        return torch.log_softmax(log_probability, dim=1)
+            raise NotFittedError(msg)
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict class probabilities.
@@ -479,6 +446,8 @@ class NetClassifier(ClassifierMixin, EventNet):
         ndarray of shape (n_events,)
             Labels.
         """
+        check_is_fitted(self, "module_")
+        self._check_classes_known()
         winner = self.predict_proba(X).argmax(axis=1)
         return self.classes_[winner]
 
@@ -504,13 +473,10 @@ class NetClassifier(ClassifierMixin, EventNet):
             Unknown label.
         """
         check_is_fitted(self, "module_")
+        self._check_classes_known()
         code = 1 if len(self.classes_) == 2 else None
         if label is not None:
             code = int(self._encode([label])[0])
         return input_gradients(
             self, X, lambda output: log_odds(self._final_log_probability(output), code)
         )
-
-
-def _member_mean(probability: Tensor) -> Tensor:
-    return probability.mean(dim=1) if probability.ndim == 3 else probability

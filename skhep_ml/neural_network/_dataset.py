@@ -104,6 +104,14 @@ def unwrap(dataset: Any) -> tuple[Any, Tensor | None]:
     return dataset, rows
 
 
+def module_inputs(X: Any) -> Any:
+    """What the module sees of a batch: no weights and the like, one input without its name."""
+    if not isinstance(X, dict):
+        return X
+    left = {name: part for name, part in X.items() if name not in (WEIGHT, NUISANCE)}
+    return left["X"] if left.keys() == {"X"} else left
+
+
 def first_output(output: Any) -> Tensor:
     """Output of a module, or the first of several: logits or predictions."""
     return output[0] if isinstance(output, tuple) else output

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 
@@ -23,17 +24,31 @@ KINDS = {2: "table", 3: "cloud", 4: "image"}
 def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
     """Check X and return it as float32 arrays: one, or a dict of them.
 
-    On ``reset`` the shapes are recorded in ``net.input_shapes_``: without the number of events
-    and, for clouds, with None for the number of particles.
+    On ``reset`` the shapes are recorded, as in `record_shapes`.
 
     Raises
     ------
     ValueError
         NaN in a table or image, infinite values, or other shapes than in fit.
+    NotFittedError
+        There is no fit to compare with: the net was only initialised, or fitted on a Dataset whose
+        items are no arrays.
     """
-    if isinstance(X, (Mapping, Events)) and not issparse(
-        X
-    ):  # sparse matrices of one kind are dicts
+    if not reset and not hasattr(net, "input_shapes_"):
+        msg = (
+            "the shapes of X are learnt in fit, and this net was only initialised, or fitted on a "
+            "torch Dataset whose inputs are no arrays: fit it on arrays, or predict on a Dataset"
+        )
+        raise NotFittedError(msg)
+    if reset:
+        forget_columns(net)
+    several = not reset and isinstance(net.input_shapes_, dict)
+    if _is_named(X) and list(X.keys()) == ["X"] and not several:
+        X = X["X"]  # one input of this name is the same as the input alone
+    if several and not _is_named(X):
+        msg = f"X is a single input, but the net was fitted on several: {net.input_shapes_}"
+        raise ValueError(msg)
+    if _is_named(X):
         reserved = {WEIGHT, NUISANCE} & set(X.keys())
         if reserved:
             msg = f"inputs cannot be called {sorted(reserved)}: the net uses these names itself"
@@ -50,22 +65,57 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
         if not arrays or len(set(lengths.values())) > 1:
             msg = f"the inputs of X must have one length, got {lengths}"
             raise ValueError(msg)
-        if reset:
-            net.n_features_in_ = len(arrays)
     elif len(getattr(X, "shape", ())) > 2:
         arrays = _many_axes(X, "X")
-        if reset:
-            net.n_features_in_ = arrays.shape[2] if arrays.ndim == 3 else arrays.shape[1]
     else:
         table = X if reset else align_columns(net, X)
         arrays = validate_data(net, table, reset=reset, dtype=np.float32)
     shapes = input_shapes(arrays)
     if reset:
+        record_shapes(net, shapes)
+    else:
+        check_shapes(net, shapes)
+    return arrays
+
+
+def _is_named(X: Any) -> bool:
+    # sparse matrices of one kind are dicts
+    return isinstance(X, (Mapping, Events)) and not issparse(X)
+
+
+def forget_columns(net: Any) -> None:
+    """Forget the names of columns of an earlier fit."""
+    for name in ("feature_names_in_", "input_columns_"):
+        vars(net).pop(name, None)
+
+
+def record_shapes(net: Any, shapes: Any) -> None:
+    """Record shapes, as `input_shapes` gives them, in ``net.input_shapes_``; None forgets them."""
+    for name in ("input_shapes_", "n_features_in_"):
+        vars(net).pop(name, None)
+    if shapes is not None:
         net.input_shapes_ = shapes
-    elif shapes != net.input_shapes_:
+        net.n_features_in_ = n_features(shapes)
+
+
+def check_shapes(net: Any, shapes: Any) -> None:
+    """Compare shapes with those recorded in fit.
+
+    Raises
+    ------
+    ValueError
+        They are others.
+    """
+    if shapes != net.input_shapes_:
         msg = f"X has inputs of shape {shapes}, but the net was fitted on {net.input_shapes_}"
         raise ValueError(msg)
-    return arrays
+
+
+def n_features(shapes: Any) -> int:
+    """Features of a table or cloud, channels of an image, or number of named inputs."""
+    if isinstance(shapes, dict):
+        return len(shapes)
+    return shapes[0] if len(shapes) == 3 else shapes[-1]
 
 
 def _by_name(net: Any, name: str, part: Any) -> Any:
@@ -83,8 +133,12 @@ def input_shapes(arrays: Any) -> Any:
     """Shape of each input without its first axis; None for the number of particles."""
     if isinstance(arrays, dict):
         return {name: input_shapes(array) for name, array in arrays.items()}
-    shape = arrays.shape[1:]
-    return (None, shape[1]) if len(shape) == 2 else shape
+    return event_shape(arrays.shape[1:])
+
+
+def event_shape(shape: Any) -> Any:
+    """Shape of one event's input as it is recorded: a cloud may have any number of particles."""
+    return (None, shape[1]) if len(shape) == 2 else tuple(shape)
 
 
 def _named_input(name: str, X: Any) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, EpochScoring
 
 from skhep_ml.neural_network._callbacks import BatchSchedule, WeightAverage
 from skhep_ml.neural_network._dataset import first_output
-from skhep_ml.neural_network._memory import EpochStart, halve_batches
+from skhep_ml.neural_network._memory import begin_epoch, halve_batches
 
 _STEPS = ("train_step", "train_step_single", "validation_step")
 _BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
@@ -20,8 +20,6 @@ _BATCH_EVENTS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 class LeanLoop(NeuralNet):
     """skorch's epoch without its work for every batch."""
-
-    __slots__ = ()
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
@@ -33,8 +31,7 @@ class LeanLoop(NeuralNet):
         """
         if iterator is None:
             return
-        can_restart = training and self._run is not None and not self._run.halved
-        start = EpochStart(self) if can_restart else None
+        start = begin_epoch(self, iterator) if training else None
         n_batches = len(self.history[-1]["batches"])
         while True:
             reason = ""

@@ -11,12 +11,64 @@ import torch
 from torch import Tensor
 
 from skhep_ml.exceptions import NetWarning
-from skhep_ml.neural_network._callbacks import BatchSchedule, WeightAverage, copy_state, load_state
+from skhep_ml.neural_network._callbacks import (
+    BatchSchedule,
+    DivergenceGuard,
+    WeightAverage,
+    copy_state,
+    load_state,
+)
 from skhep_ml.neural_network._dataset import BatchIterator
 
 
-class EpochStart:
-    """What an epoch changes, copied at its start, so that the epoch can begin again.
+class Weights:
+    """Copy of the weights, and of their moving average where there is one.
+
+    Parameters
+    ----------
+    net : EventNet
+        A net that is initialised.
+    """
+
+    def __init__(self, net: Any) -> None:
+        self.state = copy_state(net)
+        self.averages = [
+            (average, [part.clone() for part in average.average_], average.steps_)
+            for average in _callbacks(net, WeightAverage)
+            if getattr(average, "average_", None) is not None
+        ]
+
+    def load(self, net: Any) -> None:
+        """Put the copies back; they can be used again."""
+        load_state(net, self.state)
+        for average, parts, steps in self.averages:
+            average.average_, average.steps_ = [part.clone() for part in parts], steps
+
+
+class TrainingStart:
+    """Weights and optimizer, copied so that a training can begin again from there, once.
+
+    Parameters
+    ----------
+    net : EventNet
+        A net that is initialised.
+    weights : Weights, default=None
+        Copy of its present weights, if there is one.
+    """
+
+    def __init__(self, net: Any, weights: Weights | None = None) -> None:
+        self.weights = Weights(net) if weights is None else weights
+        self.optimizer = _copied(net.optimizer_.state_dict())
+
+    def restore(self, net: Any) -> None:
+        """Go back."""
+        self.weights.load(net)
+        net.optimizer_.load_state_dict(self.optimizer)
+        net.optimizer_.zero_grad()
+
+
+class EpochStart(TrainingStart):
+    """Everything that an epoch changes, so that it can begin again.
 
     What callbacks of the user keep is not part of it.
 
@@ -24,17 +76,14 @@ class EpochStart:
     ----------
     net : EventNet
         A net in training.
+    weights : Weights
+        Copy of its present weights.
     """
 
-    def __init__(self, net: Any) -> None:
-        self.weights = copy_state(net)
-        self.optimizer = _copied(net.optimizer_.state_dict())
+    def __init__(self, net: Any, weights: Weights) -> None:
+        super().__init__(net, weights)
         self.generator = net._run.generator.get_state()
         self.rng = torch.get_rng_state()
-        self.averages = [
-            (average, [part.clone() for part in average.average_], average.steps_)
-            for average in _callbacks(net, WeightAverage)
-        ]
         self.schedules = [
             (schedule, copy.deepcopy(schedule.scheduler_.state_dict()))
             for schedule in _callbacks(net, BatchSchedule)
@@ -42,13 +91,9 @@ class EpochStart:
 
     def restore(self, net: Any) -> None:
         """Go back to the start of the epoch."""
-        load_state(net, self.weights)
-        net.optimizer_.load_state_dict(self.optimizer)
-        net.optimizer_.zero_grad()
+        super().restore(net)
         net._run.generator.set_state(self.generator)
         torch.set_rng_state(self.rng)
-        for average, parts, steps in self.averages:
-            average.average_, average.steps_ = parts, steps
         for schedule, state in self.schedules:
             schedule.scheduler_.load_state_dict(state)
             schedule.batches_ = 0
@@ -65,6 +110,21 @@ def _copied(value: Any) -> Any:
 
 def _callbacks(net: Any, kind: type) -> list[Any]:
     return [callback for _, callback in net.callbacks_ if isinstance(callback, kind)]
+
+
+def begin_epoch(net: Any, iterator: Any) -> EpochStart | None:
+    """Copy the weights once, for the guard against divergence and for a second try.
+
+    Returns
+    -------
+    EpochStart or None
+        Where the epoch can begin again; None if its batches cannot be halved.
+    """
+    weights = Weights(net)
+    for guard in _callbacks(net, DivergenceGuard):
+        guard.remember(weights)
+    can_restart = isinstance(iterator, BatchIterator) and net._run is not None
+    return EpochStart(net, weights) if can_restart and not net._run.halved else None
 
 
 def halve_batches(net: Any, iterator: Any, training: bool, reason: str) -> None:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted
+from skorch.dataset import unpack_data
+from skorch.utils import is_dataset
 from torch import Tensor
 
 from skhep_ml.exceptions import NetWarning
-from skhep_ml.neural_network._dataset import EventDataset, first_output
+from skhep_ml.neural_network._dataset import EventDataset, first_output, module_inputs
 from skhep_ml.neural_network._inputs import check_inputs, to_tensors
 from skhep_ml.neural_network._memory import evaluate
 from skhep_ml.neural_network._penalties import visible_inputs
@@ -26,23 +28,20 @@ _LOG_TEMPERATURES = np.linspace(-4, 4, 41)
 
 
 def check_held_out(net: Any, hold_out: bool) -> None:
-    """Refuse to calibrate without events that were not trained on.
+    """Refuse parameters that need events that are not trained on, where there are none.
 
     Raises
     ------
     ValueError
-        Unknown calibration, or nothing held out.
+        Nothing is held out.
     """
-    asked = getattr(net, "calibrate", None)
-    if asked not in (None, "temperature"):
-        msg = f'calibrate must be "temperature" or None, got {asked!r}'
-        raise ValueError(msg)
-    if asked is not None and not hold_out:
-        msg = (
-            f"calibrate={asked!r} needs events that are not trained on: set early_stopping=True, "
-            "or give an eval_set"
-        )
-        raise ValueError(msg)
+    for name in ("calibrate", "eval_metric"):
+        if getattr(net, name, None) is not None and not hold_out:
+            msg = (
+                f"{name} needs events that are not trained on: set early_stopping=True, "
+                "or give an eval_set"
+            )
+            raise ValueError(msg)
 
 
 def fit_temperature(
@@ -150,7 +149,7 @@ def input_gradients(net: Any, X: Any, function: Callable[[Tensor], Tensor]) -> A
     ----------
     net : EventNet
         A fitted net.
-    X : array-like
+    X : array-like or torch Dataset
         Events.
     function : callable
         From the output of a batch to one number an event.
@@ -161,11 +160,12 @@ def input_gradients(net: Any, X: Any, function: Callable[[Tensor], Tensor]) -> A
         Shapes of X; 0 where a value is missing, or hidden from the module.
     """
     check_is_fitted(net, "module_")
-    arrays = check_inputs(net, X, reset=False)
-    visible = visible_inputs(net, arrays)
+    arrays = None if is_dataset(X) else check_inputs(net, X, reset=False)
+    events = X if arrays is None else EventDataset(to_tensors(visible_inputs(net, arrays)), None)
     net._set_training(False)
 
     def gradient(inputs: Any) -> dict[str, Tensor]:
+        inputs = module_inputs(inputs)
         named = inputs if isinstance(inputs, dict) else {"X": inputs}
         named = {name: part.detach().clone().requires_grad_() for name, part in named.items()}
         output = net.infer(named)
@@ -179,13 +179,15 @@ def input_gradients(net: Any, X: Any, function: Callable[[Tensor], Tensor]) -> A
     recurrent = any(isinstance(part, torch.nn.RNNBase) for part in net.module_.modules())
     # cuDNN has no gradients of recurrent layers outside training
     without_cudnn = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
-    batches = (Xi for Xi, _ in net.get_iterator(EventDataset(to_tensors(visible), None)))
+    batches = (unpack_data(batch)[0] for batch in net.get_iterator(events))
     with torch.enable_grad(), without_cudnn:
         found = [
             {name: part.float().cpu() for name, part in slopes.items()}
             for slopes in evaluate(net, gradient, batches)
         ]
     gradients = {name: torch.cat([part[name] for part in found]).numpy() for name in found[0]}
+    if arrays is None:
+        return gradients["X"] if gradients.keys() == {"X"} else gradients
     return _filled(net, arrays, gradients)
 
 

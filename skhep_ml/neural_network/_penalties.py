@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +69,10 @@ def find_nuisance(net: Any, arrays: Any) -> Nuisance | None:
     asked = net.decorrelate
     if asked is None:
         return None
-    single = isinstance(asked, (str, int, np.integer)) or not isinstance(asked, Sequence)
+    single = isinstance(asked, str) or not isinstance(asked, Iterable)
     columns: list[Any] = [asked] if single else list(asked)
     if not columns:
-        msg = "decorrelate=[] names no column: use None to decorrelate from nothing"
+        msg = f"decorrelate={asked!r} names no column: use None to decorrelate from nothing"
         raise ValueError(msg)
     if isinstance(arrays, dict):
         tables = [name for name, array in arrays.items() if array.ndim == 2]
@@ -84,14 +84,14 @@ def find_nuisance(net: Any, arrays: Any) -> Nuisance | None:
     else:
         if arrays.ndim != 2:
             msg = (
-                f"decorrelate={asked!r} names a column of a table, but X has shape {arrays.shape}: "
+                f"decorrelate={columns} names a column of a table, but X has shape {arrays.shape}: "
                 'pass several inputs, such as {"X": clouds, "mass": mass}, and decorrelate="mass"'
             )
             raise ValueError(msg)
         columns = _table_columns(net, arrays, columns)
         n_columns = arrays.shape[1]
     if not net.decorrelate_visible and len(set(columns)) == n_columns:
-        msg = f"decorrelate={asked!r} leaves the module nothing to see in X"
+        msg = f"decorrelate={columns} leaves the module nothing to see in X"
         raise ValueError(msg)
     return Nuisance(tuple(columns), not net.decorrelate_visible)
 

@@ -46,10 +46,13 @@ class FitArguments:
 
 @dataclass
 class Run:
-    """What one call of fit needs beside the net, gone when it ends."""
+    """What one call of fit needs beside the net, gone when it ends.
 
-    train: EventDataset
-    valid: EventDataset | None
+    Events are `EventDataset`; those that came as a torch Dataset stay one.
+    """
+
+    train: Any
+    valid: Any
     generator: torch.Generator
     batch_size: int
     epochs: int | None = None
@@ -75,6 +78,9 @@ def check_arguments(
     """Check what fit got; where asked, the net learns shapes and classes from it."""
     if y is None:
         msg = f"{type(net).__name__} requires y to be passed, but the target y is None"
+        raise ValueError(msg)
+    if sample_weight_eval_set is not None and not eval_set:
+        msg = "sample_weight_eval_set holds the weights of an eval_set, but there is none"
         raise ValueError(msg)
     inputs = check_inputs(net, X, reset=learn_shapes)
     if learn_shapes:
@@ -155,17 +161,20 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
     )
 
 
-def automatic_batch_size(dataset: Any, device: str) -> int:
+def automatic_batch_size(dataset: Any, device: str, shapes: Any = None) -> int:
     """Power of two near n/128, from 32 to 1024 (4096 on a GPU).
 
     Clouds and images have 16 (64) thousand particles or pixels in a batch at most, since what a
-    network keeps for its gradient grows with them.
+    network keeps for its gradient grows with them. ``shapes`` are those of the inputs, where the
+    dataset does not hold them as tensors.
     """
     gpu = device.startswith("cuda")
     power = min(max(round(math.log2(max(len(dataset), 1) / 128)), 5), 12 if gpu else 10)
-    inputs = getattr(unwrap(dataset)[0], "inputs", None)
-    parts = inputs.values() if isinstance(inputs, dict) else [inputs]
-    places = max((math.prod(_places(part.shape)) for part in parts if part is not None), default=1)
+    if shapes is None:
+        inputs = getattr(unwrap(dataset)[0], "inputs", {})
+        parts = inputs.values() if isinstance(inputs, dict) else [inputs]
+        shapes = [part.shape for part in parts]
+    places = max((math.prod(_places(shape)) for shape in shapes), default=1)
     if places > 1:
         power = min(power, int(math.log2((65536 if gpu else 16384) / places)))
     return 2 ** max(power, 3)

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from skorch.utils import is_dataset
 
 from skhep_ml._device import resolve_device
 from skhep_ml.exceptions import NetWarning
+from skhep_ml.neural_network._parameters import check_parameters
 from skhep_ml.neural_network._prepare import check_arguments, make_run
 
 # training is over when the loss is this many times above where it began
@@ -106,8 +108,11 @@ def lr_range_test(
     if not isinstance(n_steps, numbers.Integral) or n_steps < 10:
         msg = f"n_steps must be an integer of at least 10, got {n_steps!r}"
         raise ValueError(msg)
+    if is_dataset(X):
+        msg = "the learning-rate range test needs X as arrays, not as a torch Dataset"
+        raise ValueError(msg)
+    check_parameters(net)
     copy = clone(net).set_params(callbacks=None, checkpoint=None, schedule="constant", lr=min_lr)
-    copy._check_params()
     device = resolve_device(copy.device)
     seed = int(check_random_state(copy.random_state).randint(2**31 - 1))
     given = check_arguments(copy, X, y, sample_weight, seed=seed)

@@ -30,8 +30,7 @@ class NetRegressor(RegressorMixin, EventNet):
         the loss asks for.
     n_members : int, default=1
         Nets with initial weights of their own that are trained at once, as one batched module, on
-        the same batches; predictions are averaged. See the
-        notes of `NetClassifier`.
+        the same batches; predictions are averaged, as in `NetClassifier`.
     criterion : str or torch criterion, default="squared"
         "squared", "absolute", "huber", "quantile" or "gaussian" (mean and width are both
         predicted), with ``criterion__delta``, ``criterion__quantiles``; or a torch class, made
@@ -64,7 +63,8 @@ class NetRegressor(RegressorMixin, EventNet):
         Epochs without improvement before the end.
     eval_metric : scorer or callable, default=None
         What early stopping looks at: None for the loss, a scorer of `skhep_ml.metrics`, or a
-        function (y_true, y_score, sample_weight) whose larger values are better.
+        function (y_true, y_score, sample_weight) whose larger values are better. Needs
+        ``early_stopping`` or an ``eval_set``.
     refit : bool, default=False
         After early stopping, train again on all events for the best number of epochs.
     negative_weights : {"refine", "keep", "pair", "cell", "drop", "abs", "raise"}, default="refine"
@@ -81,7 +81,7 @@ class NetRegressor(RegressorMixin, EventNet):
         Factor of the mean squared gradient of an event's loss with respect to its inputs, which
         makes the output change less under small shifts of the inputs. Takes about twice as long,
         and modules that can be differentiated twice.
-    decorrelate : str, int or list of them, default=None
+    decorrelate : str, int or array-like of them, default=None
         Columns of X, by name or position, that the prediction must be independent of (DisCo), as in
         `NetClassifier`; here on all events.
     decorrelation_strength : float, default=1.0
@@ -96,8 +96,8 @@ class NetRegressor(RegressorMixin, EventNet):
     compile : bool, default=False
         Whether to use `torch.compile`.
     checkpoint : path, default=None
-        File that holds the state of training; a fit that finds it there continues, with the result
-        of an uninterrupted one.
+        File that holds the state of training, in a folder that exists; a fit that finds it there
+        continues, with the result of an uninterrupted one. Needs an integer ``random_state``.
     checkpoint_every : int, default=1
         Epochs between two checkpoints.
     salt : int, default=0
@@ -109,7 +109,8 @@ class NetRegressor(RegressorMixin, EventNet):
     callbacks : list, default=None
         skorch callbacks. One that reads the history of single batches costs speed.
     warm_start : bool, default=False
-        Whether a second ``fit`` continues with the present weights.
+        Whether a second ``fit`` continues with the present weights; columns and targets must be
+        those of the first one, and targets are scaled as there.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU where one is.
     random_state : int, RandomState instance or None, default=None
@@ -250,13 +251,33 @@ class NetRegressor(RegressorMixin, EventNet):
             self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
         return self._scaled(table)
 
-    def _learn_from_dataset(self, X: Any, y: Any) -> None:
-        self._single_target_ = True
-        self.target_mean_, self.target_scale_ = np.zeros(1), np.ones(1)
+    def _learn_from_dataset(self, target: Any, item_shape: tuple[int, ...], *, learn: bool) -> None:
+        if len(item_shape) > 1:
+            msg = f"the targets of the Dataset have shape {item_shape}: one number each is needed"
+            raise ValueError(msg)
+        n_targets = item_shape[0] if item_shape else 1
+        if learn:
+            self._single_target_ = n_targets == 1
+            self.target_mean_, self.target_scale_ = np.zeros(n_targets), np.ones(n_targets)
+            return
+        self._check_n_targets(n_targets)
+        if (self.target_mean_ != 0).any() or (self.target_scale_ != 1).any():
+            msg = (
+                "a Dataset gives its targets to the loss as they are, but the net was fitted on "
+                "scaled ones: fit it with scale_target=False first"
+            )
+            raise ValueError(msg)
 
     def _encode(self, y: Any) -> NDArray[np.float32]:
         target = self._check_target(y)
-        return self._scaled(target.reshape(len(target), -1))
+        table = target.reshape(len(target), -1)
+        self._check_n_targets(table.shape[1])
+        return self._scaled(table)
+
+    def _check_n_targets(self, n_targets: int) -> None:
+        if n_targets != self._n_targets():
+            msg = f"y has {n_targets} targets, but fit had {self._n_targets()}"
+            raise ValueError(msg)
 
     def _check_target(self, y: Any) -> NDArray[np.float64]:
         target = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
@@ -271,8 +292,8 @@ class NetRegressor(RegressorMixin, EventNet):
     def _codes(self, target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         return np.zeros(len(target), dtype=np.intp), np.array(["all"])
 
-    def _n_targets(self) -> int:
-        return len(self.target_mean_)
+    def _n_targets(self) -> int | None:
+        return len(self.target_mean_) if hasattr(self, "target_mean_") else None
 
     def _located(self, output: Tensor) -> Tensor:
         """Predictions (n_events, n_targets) in the scale of training."""
@@ -373,8 +394,9 @@ class NetRegressor(RegressorMixin, EventNet):
             There is no such target.
         """
         check_is_fitted(self, "module_")
-        if not 0 <= target < self._n_targets():
-            msg = f"target={target!r}, but the targets are numbered 0 to {self._n_targets() - 1}"
+        n_targets = len(self.target_mean_)
+        if not 0 <= target < n_targets:
+            msg = f"target={target!r}, but the targets are numbered 0 to {n_targets - 1}"
             raise ValueError(msg)
         scale = float(self.target_scale_[target])
         return input_gradients(

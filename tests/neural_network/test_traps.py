@@ -9,6 +9,7 @@ from sklearn.metrics import make_scorer, roc_auc_score
 from skorch.callbacks import Callback, ProgressBar
 from skorch.dataset import Dataset
 
+from skhep_ml.events import Events
 from skhep_ml.neural_network import NetClassifier, NetRegressor
 from skhep_ml.neural_network.modules import MLP
 
@@ -186,3 +187,110 @@ def test_a_prior_needs_events_of_every_class():
 def test_parameters_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         small(**options).fit(X, y)
+
+
+class Wide(torch.nn.Module):
+    def __init__(self, n_features, n_columns):
+        super().__init__()
+        self.layer = torch.nn.Linear(n_features, n_columns)
+
+    def forward(self, X):
+        return self.layer(X)
+
+
+@pytest.mark.parametrize("n_columns", [1, 3])
+@pytest.mark.parametrize("criterion", ["cross_entropy", "focal", torch.nn.CrossEntropyLoss])
+def test_a_module_with_another_number_of_outputs_than_classes(n_columns, criterion):
+    message = f"the module Wide gives {n_columns} outputs .* needs 2 for 2 classes"
+    for module in (Wide, Wide(4, n_columns)):
+        shape = {"module__n_columns": n_columns} if module is Wide else {}
+        with pytest.raises(ValueError, match=message):
+            small(module=module, criterion=criterion, **shape).fit(X, y)
+    members = {"n_members": 2, "module__n_columns": n_columns, "callbacks": [Silent()]}
+    with pytest.raises(ValueError, match=message):
+        small(module=Wide, criterion=criterion, **members).fit(X, y)
+
+
+def test_a_module_with_another_number_of_outputs_than_targets():
+    options = {"module__n_columns": 4, "device": "cpu"}
+    with pytest.raises(
+        ValueError, match=r"gives 4 outputs .* criterion=quantile needs 3 for 1 tar"
+    ):
+        NetRegressor(Wide, criterion="quantile", **options).fit(X, X[:, 0])
+    with pytest.raises(
+        ValueError, match=r"gives 4 outputs .* criterion=MSELoss needs 2 for 2 targ"
+    ):
+        NetRegressor(Wide, criterion=torch.nn.MSELoss(), **options).fit(X, X[:, :2])
+
+
+def test_probabilities_of_another_number_of_classes():
+    class ByHand(torch.nn.Module):
+        def forward(self, prediction, target):
+            return torch.nn.functional.cross_entropy(prediction, target)
+
+    net = small(module=Wide, module__n_columns=3, criterion=ByHand).fit(X, y)
+    with pytest.raises(ValueError, match=r"probabilities of shape \(400, 3\), but there are 2 cl"):
+        net.predict(X)
+
+
+def test_one_logit_is_enough_for_binary_cross_entropy():
+    net = small(criterion=torch.nn.BCEWithLogitsLoss, max_epochs=20).fit(X, y)
+    assert net.module_.head.out_features == 1
+    assert roc_auc_score(y, net.predict_proba(X)[:, 1]) > 0.7
+    with pytest.raises(ValueError, match=r"gives 3 outputs .* criterion=BCEWithLogitsLoss needs 1"):
+        small(module=Wide, module__n_columns=3, criterion=torch.nn.BCEWithLogitsLoss).fit(X, y)
+
+
+@pytest.mark.parametrize("as_input", [dict, Events])
+def test_a_single_input_called_X_is_the_input(as_input):
+    events = as_input({"X": X})
+    net, plain = small().fit(events, y, weight), small().fit(X, y, weight)
+    np.testing.assert_array_equal(net.predict_proba(events), plain.predict_proba(X))
+    np.testing.assert_array_equal(net.predict_proba(X), plain.predict_proba(events))
+    np.testing.assert_array_equal(net.embed(events), plain.embed(X))
+    np.testing.assert_array_equal(net.saliency(events), plain.saliency(X))
+    assert net.n_features_in_ == 4
+
+
+def test_a_single_input_of_another_name_goes_by_it():
+    class Jets(Small):
+        def forward(self, jets):
+            return super().forward(jets)
+
+        def embed(self, jets):
+            return super().embed(jets)
+
+    net = small(module=Jets, module__n_features=4).fit({"jets": X}, y)
+    assert net.embed({"jets": X}).shape == (400, 8)
+    assert net.saliency({"jets": X})["jets"].shape == X.shape
+    with pytest.raises(ValueError, match="X is a single input, but the net was fitted on several"):
+        net.predict(X)
+    with pytest.raises(ValueError, match="needs n_features, which does not follow from inputs of"):
+        small(module=Jets).fit({"jets": X}, y)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [["a", "b"], ("a", "b"), np.array(["a", "b"]), pd.Index(["a", "b"]), np.array([0, 1])],
+)
+def test_columns_to_decorrelate_in_any_sequence(columns):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    net = small(decorrelate=columns).fit(frame, y)
+    assert net.module_.body[0].in_features == 2
+    np.testing.assert_array_equal(clone(net).fit(frame, y).predict(frame), net.predict(frame))
+    with pytest.raises(ValueError, match="names no column"):
+        small(decorrelate=columns[:0]).fit(frame, y)
+
+
+def test_labels_that_are_none():
+    labels = np.array(["b", "s"], dtype=object)[y]
+    labels[7] = None
+    with pytest.raises(ValueError, match="y is missing in 1 events, first in event 7"):
+        small().fit(X, labels)
+    net = small().fit(X, np.array(["b", "s"])[y])
+    with pytest.raises(ValueError, match="first in event 7"):
+        net.partial_fit(X, labels)
+    with pytest.raises(ValueError, match="first in event 7"):
+        small().fit(X, np.array(["b", "s"])[y], eval_set=(X, labels))
+    with pytest.raises(ValueError, match="NaN"):
+        NetRegressor(Small, device="cpu").fit(X, np.where(y == 1, None, 1.0))
