@@ -11,9 +11,11 @@ from typing import Any
 from skhep_ml._version import __version__
 
 _SUBPACKAGES = (
+    "cluster",
     "datasets",
     "ensemble",
     "events",
+    "gaussian_process",
     "impute",
     "inspection",
     "linear_model",
@@ -24,6 +26,7 @@ _SUBPACKAGES = (
     "plotting",
     "preprocessing",
     "report",
+    "reweighting",
     "weights",
 )
 
