@@ -197,20 +197,24 @@ class BaseBDT(BaseEstimator):
             "disable_default_eval_metric": 1,
             **(self.engine_params or {}),
         }
-        train = None if prepared is None or prepared.signed else prepared.train
-        objective = None
-        if prepared is not None and prepared.signed:
-            signed = prepared.train
-            objective, params["base_score"], curvature = self._signed_training(target, signed)
-            params["min_child_weight"] = self._signed_leaf_floor(signed, curvature)
         factor = np.ones(1) if prepared is None else prepared.class_factor
         held_out_sets = [
             EvaluationSet(name, X_held, y_held, self._held_weight(w_held, y_held, factor))
             for name, X_held, y_held, w_held in sets
         ]
+        train = None if prepared is None else prepared.train
+        objective = None
+        own = self._own_training(X, target, prepared, held_out_sets)
+        if own is not None:
+            objective, params["base_score"], curvature, held_out_sets = own
+            if prepared is not None and prepared.signed:
+                params["min_child_weight"] = self._signed_leaf_floor(prepared.train, curvature)
+            train = None
+        columns = self._tree_columns()
+        held_out_sets = [part._replace(X=part.X[:, columns]) for part in held_out_sets]
         metric_name, metric, maximize = self._metric(transformed=objective is None)
         return train_booster(
-            X,
+            X[:, columns],
             target,
             train,
             params,
@@ -223,6 +227,25 @@ class BaseBDT(BaseEstimator):
             stop_after=self.early_stopping_rounds if held_out_sets else None,
             progress=self.verbose > 0,
         )
+
+    def _tree_columns(self) -> Any:
+        """Columns of X that the trees see."""
+        return slice(None)
+
+    def _own_training(
+        self,
+        X: NDArray[np.float32],
+        target: NDArray[Any],
+        prepared: TrainingWeights | None,
+        sets: list[Any],
+    ) -> tuple[Any, float, float, list[Any]] | None:
+        """Objective of our own, base score, second derivative at the start, evaluation sets.
+
+        None leaves the training to the engine's objective.
+        """
+        if prepared is None or not prepared.signed:
+            return None
+        return (*self._signed_training(target, prepared.train), sets)
 
     def _held_weight(
         self, weight: NDArray[np.float64] | None, y: NDArray[Any], factor: NDArray[np.float64]
@@ -297,7 +320,7 @@ class BaseBDT(BaseEstimator):
         given = self.monotone_constraints
         n = self.n_features_in_
         if given is None:
-            return (0,) * n
+            given = (0,) * n
         if isinstance(given, dict):
             names = list(getattr(self, "feature_names_in_", range(n)))
             unknown = [name for name in given if name not in names]
@@ -310,7 +333,7 @@ class BaseBDT(BaseEstimator):
         if len(values) != n or any(value not in (-1, 0, 1) for value in values):
             msg = f"monotone_constraints needs -1, 0 or 1 for each of {n} features, got {given!r}"
             raise ValueError(msg)
-        return values
+        return tuple(np.array(values)[self._tree_columns()].tolist())
 
     # --- predict --------------------------------------------------------------------------------
 
@@ -318,7 +341,9 @@ class BaseBDT(BaseEstimator):
         check_is_fitted(self, "booster_")
         table = self._table(X)
         return self.booster_.inplace_predict(
-            table, predict_type="margin" if margin else "value", validate_features=False
+            table[:, self._tree_columns()],
+            predict_type="margin" if margin else "value",
+            validate_features=False,
         )
 
     @property
@@ -341,7 +366,9 @@ class BaseBDT(BaseEstimator):
         """
         check_is_fitted(self, "booster_")
         scores = self.booster_.get_score(importance_type=kind)
-        values = np.array([scores.get(f"f{k}", 0.0) for k in range(self.n_features_in_)])
+        columns = np.arange(self.n_features_in_)[self._tree_columns()]
+        values = np.zeros(self.n_features_in_)
+        values[columns] = [scores.get(f"f{k}", 0.0) for k in range(len(columns))]
         total = values.sum()
         return values / total if total > 0 else values
 

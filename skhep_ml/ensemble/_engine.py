@@ -25,12 +25,16 @@ class EvaluationSet(NamedTuple):
         Encoded target.
     weight : ndarray of shape (n_events,) or None
         Signed weights, class balance included.
+    loss : callable or None
+        Function of the margins to use instead of the common metric, for losses that see more of
+        the events than their targets.
     """
 
     name: str
     X: NDArray[np.float32]
     target: NDArray[Any]
     weight: NDArray[np.float64] | None
+    loss: Callable[[NDArray[Any]], float] | None = None
 
 
 class _Progress(xgboost.callback.TrainingCallback):
@@ -89,6 +93,8 @@ def train_booster(
 
     def evaluate(prediction: NDArray[Any], matrix: Any) -> tuple[str, float]:
         part = by_matrix[id(matrix)]
+        if part.loss is not None:
+            return metric_name, part.loss(prediction)
         assert metric is not None
         return metric_name, metric(prediction, part.target, part.weight)
 

@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.exceptions import FitFailedWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from skopt.callbacks import check_callback
 from skopt.space import Categorical, check_dimension
 from skopt.utils import eval_callbacks, point_asdict
@@ -257,6 +257,8 @@ class BayesSearchCV(skopt.BayesSearchCV):
             A damaged checkpoint.
         """
         params = {name: value for name, value in params.items() if value is not None}
+        if getattr(y, "dtype", None) == float:
+            assert_all_finite(y, input_name="y")
         self._check_params()
         self._spaces = self._make_spaces()
         self._stop = check_callback(self.callback if callback is None else callback)

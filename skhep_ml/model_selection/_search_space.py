@@ -39,7 +39,7 @@ _SPACES: dict[str, dict[str, Any]] = {
     "BDTClassifier": _TREES,
     "BDTRegressor": _TREES,
     "UniformBDTClassifier": {
-        "strength": (0.1, 100.0, _LOG),
+        "strength": (0.1, 1.0),
         **{name: _TREES[name] for name in ("learning_rate", "max_depth", "n_estimators")},
     },
     "RandomForestClassifier": _FOREST,
