@@ -53,6 +53,22 @@ def fit_param_path(estimator: Any, name: str) -> str | None:
         return None if path is None else f"{last_name}__{path}"
     if has_fit_parameter(estimator, name):
         return name
-    if hasattr(estimator, "cv") and hasattr(estimator, "scoring"):  # a search
+    if is_search(estimator):
         return name if name == "groups" else fit_param_path(estimator.estimator, name)
     return None
+
+
+def is_search(estimator: Any) -> bool:
+    """Whether this is a search over hyperparameters, of scikit-learn's or its kind."""
+    return all(hasattr(estimator, name) for name in ("cv", "scoring", "estimator"))
+
+
+def last_model(model: Any) -> Any:
+    """Model at the end of Pipelines and searches; of a fitted search, the best one."""
+    while True:
+        if isinstance(model, Pipeline):
+            model = model.steps[-1][1]
+        elif is_search(model):
+            model = getattr(model, "best_estimator_", model.estimator)
+        else:
+            return model

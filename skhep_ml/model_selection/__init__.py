@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from skhep_ml._hashing import event_hash
+from skhep_ml.model_selection._fold_curves import fold_learning_curves
+from skhep_ml.model_selection._fold_scores import FoldScore, FoldScores, fold_scores
 from skhep_ml.model_selection._rotating import RotatingClassifier, RotatingRegressor
 from skhep_ml.model_selection._search_space import search_space
 from skhep_ml.model_selection._split import (
@@ -20,9 +22,13 @@ __all__ = [
     "EventNumberKFold",
     "EventNumberModuloKFold",
     "EventNumberSplit",
+    "FoldScore",
+    "FoldScores",
     "RotatingClassifier",
     "RotatingRegressor",
     "event_hash",
+    "fold_learning_curves",
+    "fold_scores",
     "search_space",
     "train_val_test_split",
 ]

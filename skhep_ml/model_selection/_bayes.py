@@ -257,7 +257,7 @@ class BayesSearchCV(skopt.BayesSearchCV):
             A damaged checkpoint.
         """
         params = {name: value for name, value in params.items() if value is not None}
-        if getattr(y, "dtype", None) == float:
+        if y is not None and np.asarray(y).dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         self._check_params()
         self._spaces = self._make_spaces()

@@ -1,6 +1,7 @@
 """Rotating models: one a fold, each event predicted by the one that never saw it."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,90 @@ from skhep_ml._routing import inner_fit_params
 from skhep_ml._validation import check_event_id, check_event_weight
 from skhep_ml.exceptions import UnidentifiedEventsWarning
 from skhep_ml.model_selection._split import check_n_splits
+from skhep_ml.model_selection._validation_fold import check_takes_validation, with_validation
+
+
+def check_unidentified(unidentified: Any) -> None:
+    """Raise a ValueError for an unknown treatment of events without identifiers."""
+    if unidentified not in ("raise", "mean"):
+        msg = f'unidentified must be "raise" or "mean", got {unidentified!r}'
+        raise ValueError(msg)
+
+
+def training_folds(
+    groups: Any, n_events: int, n_splits: int, kind: str, salt: int
+) -> tuple[NDArray[np.intp], int]:
+    """Fold of every event, none of them empty, and the number of identifier columns."""
+    columns = check_event_id(groups, n_events)
+    fold = event_fold(np.column_stack(columns), n_splits, kind, salt)
+    check_no_empty_fold(fold, n_splits)
+    return fold, len(columns)
+
+
+def prediction_folds(
+    model: Any, groups: Any, n_events: int, n_splits: int, kind: str
+) -> NDArray[np.intp] | None:
+    """Fold of every event for a fitted rotating model; None where all its models answer.
+
+    Raises
+    ------
+    ValueError
+        Identifiers are missing, are not integers, or have another number of columns than in fit.
+    """
+    if model.n_id_columns_ == 0 or (groups is None and model.unidentified == "mean"):
+        return None
+    if groups is None:
+        msg = (
+            f"this {type(model).__name__} was fitted with event identifiers and needs them to "
+            "predict: pass groups=, or let them ride in X (id_columns=), or set "
+            'unidentified="mean" for events that none of its models saw'
+        )
+        raise ValueError(msg)
+    columns = check_event_id(groups, n_events)
+    if len(columns) != model.n_id_columns_:
+        msg = (
+            f"identifiers have {len(columns)} columns, but {model.n_id_columns_} in fit: use "
+            "the same (run, lumi, event) everywhere"
+        )
+        raise ValueError(msg)
+    return event_fold(np.column_stack(columns), n_splits, kind, model.salt)
+
+
+def by_fold(
+    fold: NDArray[np.intp], predict: Callable[[int, NDArray[np.intp]], NDArray[Any]]
+) -> NDArray[Any] | None:
+    """Join ``predict(fold, rows)`` over the folds, in the order of events; None without events."""
+    out: NDArray[Any] | None = None
+    for k in np.unique(fold).tolist():
+        rows = np.flatnonzero(fold == k)
+        part = predict(k, rows)
+        if out is None:
+            out = np.empty((len(fold), *part.shape[1:]), dtype=part.dtype)
+        elif part.dtype != out.dtype:  # string labels of different lengths
+            out = out.astype(np.promote_types(out.dtype, part.dtype))
+        out[rows] = part
+    return out
 
 
 def _fit_one(
-    estimator: Any, X: Any, y: NDArray[Any], rows: NDArray[np.intp], params: dict[str, Any]
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    weight: NDArray[np.float64] | None,
+    rows: tuple[NDArray[np.intp], NDArray[np.intp] | None],
+    params: dict[str, Any],
 ) -> Any:
-    return clone(estimator).fit(
-        _safe_indexing(X, rows), y[rows], **index_fit_params(X, params, indices=rows)
-    )
+    """Fit a clone on the first ``rows``; the second, if any, are its validation events."""
+    train, held = rows
+    given = index_fit_params(X, params, indices=train)
+    if held is None:
+        model = clone(estimator)
+    else:
+        model = with_validation(estimator)
+        given["eval_set"] = [(_safe_indexing(X, held), y[held])]
+        if weight is not None:
+            given["sample_weight_eval_set"] = [weight[held]]
+    return model.fit(_safe_indexing(X, train), y[train], **given)
 
 
 def _estimator_has(name: str) -> Any:
@@ -65,6 +142,7 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         id_columns: Any = None,
         salt: int = 0,
         unidentified: str = "raise",
+        validation_fold: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.estimator = estimator
@@ -72,6 +150,7 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         self.id_columns = id_columns
         self.salt = salt
         self.unidentified = unidentified
+        self.validation_fold = validation_fold
         self.n_jobs = n_jobs
 
     def fit(
@@ -87,7 +166,8 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features, with the identifiers among them where ``id_columns`` says so.
+            Features, with the identifiers among them where ``id_columns`` says so; or whatever else
+            the model takes: clouds, images, Events.
         y : array-like of shape (n_events,)
             Target.
         sample_weight : array-like of shape (n_events,), default=None
@@ -105,13 +185,14 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            An empty fold, wrong lengths, identifiers that are not integers, or a class that is
-            missing outside a fold.
+            An empty fold, wrong lengths, identifiers that are not integers, a class that is
+            missing in a training part, or a model that takes no ``eval_set`` where
+            ``validation_fold`` asks for it.
         """
         n_splits = check_n_splits(self.n_splits)
-        if self.unidentified not in ("raise", "mean"):
-            msg = f'unidentified must be "raise" or "mean", got {self.unidentified!r}'
-            raise ValueError(msg)
+        check_unidentified(self.unidentified)
+        if self.validation_fold:
+            self._check_validation(n_splits, sample_weight, fit_params)
         if y is None:
             msg = f"{type(self).__name__} requires y to be passed, but the target y is None"
             raise ValueError(msg)
@@ -132,25 +213,51 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
             )
             warnings.warn(message, UnidentifiedEventsWarning, stacklevel=2)
             splitter = (StratifiedKFold if hasattr(self, "classes_") else KFold)(n_splits)
-            rows = [train for train, _ in splitter.split(np.zeros(len(target)), target)]
+            fold = np.empty(len(target), dtype=np.intp)
+            for k, (_, test) in enumerate(splitter.split(np.zeros(len(target)), target)):
+                fold[test] = k
             self.n_id_columns_ = 0
         else:
-            columns = check_event_id(groups, len(target))
-            fold = event_fold(np.column_stack(columns), n_splits, "rotating", self.salt)
-            check_no_empty_fold(fold, n_splits)
-            rows = [np.flatnonzero(fold != k) for k in range(n_splits)]
-            self.n_id_columns_ = len(columns)
-        self._check_training_parts(target, rows)
+            fold, self.n_id_columns_ = training_folds(
+                groups, len(target), n_splits, "rotating", self.salt
+            )
+        rows = [self._rows_of(fold, k, n_splits) for k in range(n_splits)]
+        self._check_training_parts(target, [train for train, _ in rows])
         params = inner_fit_params(
             self, self.estimator, fit_params, sample_weight=sample_weight, groups=groups
         )
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_one)(self.estimator, X, target, index, params) for index in rows
+            delayed(_fit_one)(self.estimator, X, target, sample_weight, parts, params)
+            for parts in rows
         )
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimators_[0], name):
                 setattr(self, name, getattr(self.estimators_[0], name))
         return self
+
+    def _check_validation(
+        self, n_splits: int, sample_weight: Any, fit_params: dict[str, Any]
+    ) -> None:
+        if n_splits < 3:
+            msg = (
+                f"validation_fold=True with n_splits={n_splits} leaves nothing to train on: each "
+                "model has a test fold and a validation fold; use at least 3"
+            )
+            raise ValueError(msg)
+        given = [name for name in fit_params if name.split("__")[-1].endswith("eval_set")]
+        if given:
+            msg = f"fit was given {given}, but validation_fold=True makes it: leave one of them out"
+            raise ValueError(msg)
+        check_takes_validation(self.estimator, weighted=sample_weight is not None)
+
+    def _rows_of(
+        self, fold: NDArray[np.intp], k: int, n_splits: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+        """Events that model k trains on, and those that it stops early on."""
+        if not self.validation_fold:
+            return np.flatnonzero(fold != k), None
+        held = fold == (k + 1) % n_splits
+        return np.flatnonzero((fold != k) & ~held), np.flatnonzero(held)
 
     def _check_target(self, y: NDArray[Any]) -> NDArray[Any]:
         return y
@@ -164,35 +271,14 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
         if self.id_columns is not None:
             X, groups = take_id_columns(X, self.id_columns)
         (X,) = indexable(X)
-        if self.n_id_columns_ == 0 or (groups is None and self.unidentified == "mean"):
+        fold = prediction_folds(self, groups, _num_samples(X), len(self.estimators_), "rotating")
+        if fold is None:
             return [getattr(model, method)(X) for model in self.estimators_]
-        if groups is None:
-            msg = (
-                f"this {type(self).__name__} was fitted with event identifiers and needs them to "
-                f"predict: pass groups=, or let them ride in X (id_columns=), or set "
-                'unidentified="mean" for events that none of its models saw'
-            )
-            raise ValueError(msg)
-        columns = check_event_id(groups, _num_samples(X))
-        if len(columns) != self.n_id_columns_:
-            msg = (
-                f"identifiers have {len(columns)} columns, but {self.n_id_columns_} in fit: use "
-                "the same (run, lumi, event) everywhere"
-            )
-            raise ValueError(msg)
-        n_splits = len(self.estimators_)
-        fold = event_fold(np.column_stack(columns), n_splits, "rotating", self.salt)
-        out: NDArray[Any] | None = None
-        for k in range(n_splits):
-            rows = np.flatnonzero(fold == k)
-            if not len(rows):
-                continue
-            part = np.asarray(getattr(self.estimators_[k], method)(_safe_indexing(X, rows)))
-            if out is None:
-                out = np.empty((len(fold), *part.shape[1:]), dtype=part.dtype)
-            elif part.dtype != out.dtype:  # string labels of different lengths
-                out = out.astype(np.promote_types(out.dtype, part.dtype))
-            out[rows] = part
+
+        def predict(k: int, rows: NDArray[np.intp]) -> NDArray[Any]:
+            return np.asarray(getattr(self.estimators_[k], method)(_safe_indexing(X, rows)))
+
+        out = by_fold(fold, predict)
         if out is None:  # no events: let a model say so in its own words
             return [getattr(self.estimators_[0], method)(X)]
         return out
@@ -246,6 +332,10 @@ class RotatingClassifier(ClassifierMixin, _Rotating):
         What to do where a model fitted with identifiers is asked to predict without: refuse, or
         average all models. The mean is unbiased for events that no model saw, such as the held-out
         rows of a search around this object.
+    validation_fold : bool, default=False
+        Rotate a validation fold too: model k is tested on fold k, is given fold k + 1 (the first
+        after the last) as ``eval_set`` for its early stopping, and trains on the rest. For models
+        that take one, also as last step of a Pipeline or inside a search.
     n_jobs : int, default=None
         Folds fitted in parallel.
 
@@ -260,6 +350,8 @@ class RotatingClassifier(ClassifierMixin, _Rotating):
 
     See Also
     --------
+    fold_scores : Out-of-fold scores, a fold and pooled, with errors.
+    fold_learning_curves : Loss against trees or epochs in every fold.
     EventNumberKFold : The splitter for `cross_validate` and searches.
 
     Notes
@@ -267,6 +359,11 @@ class RotatingClassifier(ClassifierMixin, _Rotating):
     ``fold = ((h >> 32) * n_splits) >> 32``, h the `event_hash` with a salt of its own kind.
     Without identifiers the folds follow the rows (stratified), a warning says so, and predictions
     are always the mean of all models.
+
+    With a validation fold the early steps of a Pipeline are fitted on training events alone, and
+    the validation events pass through them. A model whose early stopping is off trains to its end
+    and only records its loss on them. Without a validation fold, models that stop early hold out a
+    share of their training events by identifier.
 
     Examples
     --------
@@ -295,8 +392,9 @@ class RotatingClassifier(ClassifierMixin, _Rotating):
         for k, index in enumerate(rows):
             missing = np.setdiff1d(self.classes_, y[index])
             if len(missing):
+                held = f"s {k} and {(k + 1) % len(rows)}" if self.validation_fold else f" {k}"
                 msg = (
-                    f"class {missing[0]!r} has no events outside fold {k}: use fewer folds or "
+                    f"class {missing[0]!r} has no events outside fold{held}: use fewer folds or "
                     "another salt"
                 )
                 raise ValueError(msg)
@@ -417,6 +515,10 @@ class RotatingRegressor(RegressorMixin, _Rotating):
         What to do where a model fitted with identifiers is asked to predict without: refuse, or
         average all models. The mean is unbiased for events that no model saw, such as the held-out
         rows of a search around this object.
+    validation_fold : bool, default=False
+        Rotate a validation fold too: model k is tested on fold k, is given fold k + 1 (the first
+        after the last) as ``eval_set`` for its early stopping, and trains on the rest. For models
+        that take one, also as last step of a Pipeline or inside a search.
     n_jobs : int, default=None
         Folds fitted in parallel.
 
@@ -485,6 +587,28 @@ class RotatingRegressor(RegressorMixin, _Rotating):
             R^2, at most 1.
         """
         return float(r2_score(y, self.predict(X, groups), sample_weight=sample_weight))
+
+
+def event_folds(model: Any, X: Any, groups: Any = None) -> NDArray[np.intp]:
+    """Fold of every event, by which a fitted rotating model chooses its model.
+
+    Raises
+    ------
+    ValueError
+        Missing or wrong identifiers, or a model that was fitted without.
+    """
+    check_is_fitted(model, "estimators_")
+    if model.id_columns is not None:
+        X, groups = take_id_columns(X, model.id_columns)
+    fold = prediction_folds(model, groups, _num_samples(X), len(model.estimators_), "rotating")
+    if fold is None:
+        reason = "was fitted without" if model.n_id_columns_ == 0 else "is asked without"
+        msg = (
+            f"this {type(model).__name__} {reason} event identifiers, so it is not known which of "
+            "its models has not seen an event: pass groups= to fit and here"
+        )
+        raise ValueError(msg)
+    return fold
 
 
 def _mean(prediction: NDArray[Any] | list[NDArray[Any]]) -> NDArray[Any]:
