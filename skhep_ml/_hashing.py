@@ -25,6 +25,8 @@ KIND_CONSTANTS = {
     "calibration": 0x43414C4942000008,
     "closure": 0x434C4F5355000009,
     "bootstrap": 0x424F4F545300000A,
+    "report": 0x5245504F5254000B,
+    "bias_variance": 0x424941535600000C,
 }
 
 

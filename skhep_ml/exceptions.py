@@ -7,6 +7,7 @@ __all__ = [
     "EventFoldWarning",
     "NetWarning",
     "SupportWarning",
+    "SystematicsWarning",
     "TruncationWarning",
     "UnidentifiedEventsWarning",
     "WeightWarning",
@@ -47,3 +48,7 @@ class DivergenceWarning(NetWarning):
 
 class SupportWarning(UserWarning):
     """Two samples of which one has events where the other has none."""
+
+
+class SystematicsWarning(UserWarning):
+    """A systematic variation that looks like a mistake in its definition."""

@@ -1,5 +1,9 @@
+import inspect
 import subprocess
 import sys
+from pathlib import Path
+
+import skhep_ml
 
 
 def test_import_is_light():
@@ -22,3 +26,12 @@ def test_subpackages_leave_each_others_engines_alone():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = Path(__file__).parents[1] / "docs" / "api.rst"
+    listed = set(reference.read_text(encoding="utf-8").split())
+    for name in skhep_ml.__all__:
+        module = getattr(skhep_ml, name)
+        for public in getattr(module, "__all__", []):
+            assert public in listed or inspect.ismodule(getattr(module, public)), (name, public)

@@ -96,7 +96,7 @@ def duplicate_events(groups: Any) -> DuplicateEvents:
     >>> result.n_extra, result.examples
     (1, [((1, 7), 2)])
     """
-    codes, n_codes = _codes(check_event_id(groups))
+    codes, n_codes = row_codes(check_event_id(groups))
     counts = np.bincount(codes, minlength=n_codes)
     repeated = np.flatnonzero(counts > 1)
     frequent = repeated[np.argsort(-counts[repeated], kind="stable")[:_N_EXAMPLES]]
@@ -161,7 +161,7 @@ def event_overlap(groups_a: Any, groups_b: Any) -> EventOverlap:
         raise ValueError(msg)
     n_a, n_b = len(columns_a[0]), len(columns_b[0])
     pairs = zip(columns_a, columns_b, strict=True)
-    codes, n_codes = _codes([np.concatenate(pair) for pair in pairs])
+    codes, n_codes = row_codes([np.concatenate(pair) for pair in pairs])
     in_a, in_b = (np.bincount(part, minlength=n_codes) > 0 for part in (codes[:n_a], codes[n_a:]))
     shared = in_a & in_b
     of_a, of_b = shared[codes[:n_a]], shared[codes[n_a:]]
@@ -179,7 +179,7 @@ def event_overlap(groups_a: Any, groups_b: Any) -> EventOverlap:
     )
 
 
-def _codes(columns: list[NDArray[np.uint64]]) -> tuple[NDArray[np.intp], int]:
+def row_codes(columns: list[NDArray[np.uint64]]) -> tuple[NDArray[np.intp], int]:
     """Number the different rows from 0, and count them."""
     codes: NDArray[np.intp] = np.zeros(len(columns[0]), dtype=np.intp)
     n_codes = min(1, len(codes))

@@ -256,7 +256,7 @@ def signal_efficiency_score(
     target = _check_target(background_efficiency, "background_efficiency", 0.0)
     ranked = rank_events(y_true, y_score, sample_weight, pos_label)
     tps, fps = ranked.passing()
-    at = _Crossing(fps / fps[-1], target, side="right")
+    at = Crossing(fps / fps[-1], target, side="right")
     efficiency = at(tps / tps[-1])
     if not return_std:
         return plain(efficiency)
@@ -322,7 +322,7 @@ def background_rejection_score(
     target = _check_target(signal_efficiency, "signal_efficiency", _TOLERANCE)
     ranked = rank_events(y_true, y_score, sample_weight, pos_label)
     tps, fps = ranked.passing()
-    at = _Crossing(tps / tps[-1], target, side="left")
+    at = Crossing(tps / tps[-1], target, side="left")
     efficiency = at(fps / fps[-1])
     # an efficiency within rounding of zero is zero
     found = efficiency > _TOLERANCE
@@ -344,7 +344,7 @@ def _check_target(value: ArrayLike, name: str, low: float) -> NDArray[np.float64
     return target
 
 
-class _Crossing:
+class Crossing:
     """The point between two thresholds where an efficiency crosses a target.
 
     ``side="left"`` is where it first reaches the target, ``side="right"`` where it first exceeds

@@ -1,57 +1,27 @@
-"""What the displays share: the frame of ``plot``, and the response of a model."""
+"""What the displays share: the frame of ``plot``."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import ArrayLike
 
+from skhep_ml._frames import column_positions, numeric_columns
+from skhep_ml._response import model_response, positive_score
 from skhep_ml.plotting._style import hep_axes
 
-
-def model_response(
-    estimator: Any, X: Any, groups: Any, methods: tuple[str, ...]
-) -> tuple[NDArray[Any], str]:
-    """Call the first method that the model has, with event identifiers if there are any."""
-    check_is_fitted(estimator)
-    for method in methods:
-        if hasattr(estimator, method):
-            metadata = {} if groups is None else {"groups": groups}
-            return np.asarray(getattr(estimator, method)(X, **metadata)), method
-    msg = f"{type(estimator).__name__} has no {' or '.join(methods)}, which the display needs"
-    raise AttributeError(msg)
+__all__ = ["BinaryDisplay", "Display", "model_response", "positive_score", "variable_of"]
 
 
-def positive_score(
-    estimator: Any,
-    X: Any,
-    *,
-    pos_label: Any = None,
-    groups: Any = None,
-    methods: tuple[str, ...] = ("predict_proba", "decision_function"),
-) -> tuple[NDArray[Any], Any]:
-    """Score of the positive class, greater for it, and that class's label.
-
-    Without ``pos_label`` the second of two classes is the positive one.
-    """
-    check_is_fitted(estimator)
-    classes = list(getattr(estimator, "classes_", ()))
-    if pos_label is None:
-        if len(classes) != 2:
-            msg = (
-                f"{type(estimator).__name__} knows {len(classes)} classes: pass pos_label= to "
-                "choose the one whose score is shown"
-            )
-            raise ValueError(msg)
-        pos_label = classes[1]
-    elif pos_label not in classes:
-        msg = f"pos_label={pos_label!r} is not among the model's classes {classes[:5]}"
-        raise ValueError(msg)
-    column = classes.index(pos_label)
-    response, _ = model_response(estimator, X, groups, methods)
-    if response.ndim == 2:
-        return response[:, column], pos_label
-    return (response if column else -response), pos_label
+def variable_of(X: Any, variable: Any, name: str | None) -> tuple[Any, str | None]:
+    """Values of a variable, given as such or as a column of X, and its name."""
+    if np.ndim(variable):
+        return variable, name
+    if name is None and isinstance(variable, str):
+        name = variable
+    table = X if hasattr(X, "shape") else np.asarray(X)
+    position = column_positions(table, [variable], argument="variable")
+    return numeric_columns(table, position)[:, 0], name
 
 
 class Display:
@@ -69,7 +39,14 @@ class Display:
     ax_: Any
     figure_: Any
 
-    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        name: str | None = None,
+        style: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the display.
 
         Parameters
@@ -78,6 +55,11 @@ class Display:
             Axes to draw on; None makes a figure.
         name : str, default=None
             Name shown in the picture; None takes that of the display.
+        style : str or mapping, default=None
+            Name of an experiment's style in mplhep, such as "ATLAS", "CMS", "LHCb2", "ALICE" or
+            "DUNE", in proportion to the displays' size of figures; or matplotlib's own settings by
+            name. Colours, formulae and legends stay the displays' own. Axes that are given keep
+            what they were made with.
         **kwargs : dict
             Options of the drawing, listed in the Notes of the class.
 
@@ -89,15 +71,22 @@ class Display:
         Raises
         ------
         ModuleNotFoundError
-            matplotlib is not installed.
+            matplotlib, or mplhep for a style of its own, is not installed.
+        ValueError
+            A style that mplhep does not have.
         """
-        with hep_axes(ax) as axes:
+        with hep_axes(ax, style) as axes:
+            self.ax_, self.figure_ = axes, axes.figure
             self._draw(axes, self.name if name is None else name, **kwargs)
-        self.ax_, self.figure_ = axes, axes.figure
+            if ax is None:
+                self._fit_figure(self.figure_)
         return self
 
     def _draw(self, ax: Any, name: str | None, **kwargs: Any) -> None:
         raise NotImplementedError
+
+    def _fit_figure(self, figure: Any) -> None:
+        """Hook: change the size of a figure of the display's own."""
 
 
 class BinaryDisplay(Display):

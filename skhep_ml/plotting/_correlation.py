@@ -150,32 +150,32 @@ class CorrelationDisplay(Display):
         y: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
-        labels: tuple[Any, Any] | None = None,
+        labels: Any = None,
         missing_values: float | Sequence[float] = (np.nan, -999.0),
         feature_names: Sequence[str] | None = None,
         name: str | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Plot the correlations of a table, or how they differ between two classes.
+        """Plot the correlations of a table or of one class, or how they differ between two.
 
         Parameters
         ----------
         X : array-like of shape (n_events, n_features) or DataFrame
             Features.
         y : array-like of shape (n_events,), default=None
-            Class labels, for the difference of two classes.
+            Class labels.
         sample_weight : array-like of shape (n_events,), default=None
             Event weights, of any sign; abs(w) enters. None counts events.
-        labels : tuple of two labels, default=None
-            ``(a, b)`` shows the correlations in class a less those in class b; with ``y`` of two
-            classes, None takes the second less the first.
+        labels : label or tuple of two labels, default=None
+            A label shows the correlations in that class, ``(a, b)`` those in class a less those in
+            class b; with ``y`` of two classes, None takes the second less the first.
         missing_values : float or sequence of float, default=(nan, -999.0)
             Values that stand for "missing". NaN always does.
         feature_names : sequence of str, default=None
             Names of the columns of an array; None numbers them x0, x1, ...
         name : str, default=None
-            Name of the sample, shown as title; None names the two classes.
+            Name of the sample, shown as title; None names the classes.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
         **kwargs : dict
@@ -190,7 +190,7 @@ class CorrelationDisplay(Display):
         ------
         ValueError
             Lengths that differ, columns that do not hold numbers, unusable weights, or labels
-            that are not two classes of ``y``.
+            that are not classes of ``y``.
         """
         table = EventTable(X, feature_names, missing_sentinels(missing_values))
         weight = check_event_weight(sample_weight, table.n_events)
@@ -208,53 +208,34 @@ class CorrelationDisplay(Display):
             msg = f"y has shape {label.shape}, but there are {table.n_events} events"
             raise ValueError(msg)
         known = np.unique(label).tolist()
-        chosen = tuple(known[::-1]) if labels is None else tuple(labels)
-        if len(chosen) != 2 or any(one not in known for one in chosen):
+        if labels is None:
+            chosen = tuple(known[::-1])
+        else:
+            chosen = tuple(labels) if isinstance(labels, (tuple, list)) else (labels,)
+        if len(chosen) not in (1, 2) or any(one not in known for one in chosen):
             msg = (
                 f"a difference is between two classes of y, {known[:5]}, got {chosen[:5]}: pass "
-                "labels=(a, b), or leave out y"
+                "labels=(a, b), or one of them, or leave out y"
             )
             raise ValueError(msg)
         scales = median_and_range(table)
-        first, second = (weighted_correlation(table, size, *scales, label == one) for one in chosen)
+        first, *second = (
+            weighted_correlation(table, size, *scales, label == one) for one in chosen
+        )
         return cls.from_correlation(
             first,
-            reference=second,
+            reference=second[0] if second else None,
             feature_names=table.names,
-            name=f"{chosen[0]} less {chosen[1]}" if name is None else name,
+            name=" less ".join(map(str, chosen)) if name is None else name,
             ax=ax,
             **kwargs,
         )
 
-    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; None makes a figure, of a size for the number of features.
-        name : str, default=None
-            Name shown in the picture; None takes that of the display.
-        **kwargs : dict
-            Options of the drawing, listed in the Notes of the class.
-
-        Returns
-        -------
-        self
-            The display, with ``ax_`` and ``figure_`` set.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            matplotlib is not installed.
-        """
-        super().plot(ax, name=name, **kwargs)
-        if ax is None:
-            side = 3.0 + 0.22 * max(len(self.correlation), 6)
-            self.figure_.set_size_inches(side + 1.0, side)
-            # square cells: the constrained layout would cut long names
-            self.figure_.set_layout_engine("compressed")
-        return self
+    def _fit_figure(self, figure: Any) -> None:
+        side = 3.0 + 0.22 * max(len(self.correlation), 6)
+        figure.set_size_inches(side + 1.0, side)
+        # square cells: the constrained layout would cut long names
+        figure.set_layout_engine("compressed")
 
     def _draw(
         self,

@@ -6,12 +6,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skhep_ml._frames import column_positions, numeric_columns
 from skhep_ml._validation import check_edges
 from skhep_ml.metrics._base import efficiency_error
 from skhep_ml.metrics._flatness import check_efficiencies, judged_events
 from skhep_ml.metrics._uniform_groups import bin_edges, efficiency_cut
-from skhep_ml.plotting._base import Display, positive_score
+from skhep_ml.plotting._base import Display, positive_score, variable_of
+from skhep_ml.plotting._histogram import integer_edges
 from skhep_ml.plotting._style import COLORS, number_of_curves, show_range, ticks_inside
 
 _MARKERS = "osD^vP"
@@ -149,12 +149,7 @@ class FlatnessDisplay(Display):
             A column that X does not have, or wrong input as in ``from_predictions``.
         """
         score, _ = positive_score(estimator, X, pos_label=pos_label, groups=groups)
-        if np.ndim(variable) == 0:
-            if variable_name is None and isinstance(variable, str):
-                variable_name = variable
-            table = X if hasattr(X, "shape") else np.asarray(X)
-            position = column_positions(table, [variable], argument="variable")
-            variable = numeric_columns(table, position)[:, 0]
+        variable, variable_name = variable_of(X, variable, variable_name)
         return cls.from_predictions(
             y,
             score,
@@ -176,6 +171,7 @@ class FlatnessDisplay(Display):
         *,
         uniform_label: Any,
         efficiencies: Sequence[float] = (0.9, 0.7, 0.5, 0.3),
+        cuts: ArrayLike | None = None,
         bins: int | ArrayLike = 10,
         sample_weight: ArrayLike | None = None,
         variable_name: str | None = None,
@@ -197,8 +193,12 @@ class FlatnessDisplay(Display):
             The label whose events are shown; None shows all.
         efficiencies : sequence of float, default=(0.9, 0.7, 0.5, 0.3)
             Efficiencies of the cuts for all events of the label; for background give small ones.
+        cuts : float or array-like of shape (n_cuts,), default=None
+            The cuts themselves, such as working points chosen on other events, in place of
+            ``efficiencies``.
         bins : int or array-like of rising edges, default=10
-            Bins with equal raw numbers of events, or edges; events outside are not shown.
+            Bins with equal raw numbers of events, one bin a value for integers that need no more
+            bins than that (multiplicities), or edges; events outside are not shown.
         sample_weight : array-like of shape (n_events,), default=None
             Event weights, of any sign; None counts events.
         variable_name : str, default=None
@@ -218,8 +218,8 @@ class FlatnessDisplay(Display):
         Raises
         ------
         ValueError
-            An unknown label, NaN values, lengths that differ, efficiencies outside (0, 1], wrong
-            bins, or weights that sum to 0 or less.
+            An unknown label, NaN values, lengths that differ, efficiencies outside (0, 1], NaN
+            cuts, wrong bins, or weights that sum to 0 or less.
         """
         if np.ndim(variable) != 1:
             msg = (
@@ -235,14 +235,23 @@ class FlatnessDisplay(Display):
             y_true, y_score, variable, uniform_label, sample_weight, name="variable"
         )
         along = values[:, 0]
-        cuts = np.array([efficiency_cut(score, weight, target) for target in targets])
-        passes = score >= cuts[:, None]
+        if cuts is None:
+            chosen = np.array([efficiency_cut(score, weight, target) for target in targets])
+        else:
+            chosen = np.atleast_1d(np.asarray(cuts, dtype=np.float64))
+            if chosen.ndim != 1 or not len(chosen) or np.isnan(chosen).any():
+                msg = f"cuts must be values of the score, one or more, got {cuts!r}"
+                raise ValueError(msg)
+        passes = score >= chosen[:, None]
         overall = passes @ weight / weight.sum()
         if isinstance(edges, int):
-            inner = bin_edges(along, edges, "quantile")
-            edges = np.unique([along.min(), *inner, along.max()])
-            if len(edges) == 1:
-                edges = edges[0] + np.array([-0.5, 0.5])
+            integer = integer_edges(along[np.isfinite(along)], edges)
+            if integer is None:
+                inner = bin_edges(along, edges, "quantile")
+                integer = np.unique([along.min(), *inner, along.max()])
+                if len(integer) == 1:
+                    integer = integer[0] + np.array([-0.5, 0.5])
+            edges = integer
         inside = (along >= edges[0]) & (along <= edges[-1])
         index = np.searchsorted(edges[1:-1], along[inside], "right")
         passes, weight = passes[:, inside], weight[inside]
@@ -258,7 +267,7 @@ class FlatnessDisplay(Display):
             edges=edges,
             efficiencies=local,
             errors=efficiency_error(sums_w2, total_w2, known, local),
-            cuts=cuts,
+            cuts=chosen,
             overall=overall,
             variable=variable_name,
             name=name,

@@ -64,12 +64,21 @@ def feature_edges(values: NDArray[Any], bins: ArrayLike) -> NDArray[np.float64]:
     if not isinstance(edges, int):
         return edges
     finite = values[np.isfinite(values)]
+    integer = integer_edges(finite, edges)
+    if integer is not None:
+        return integer
     low, high = _finite_range(finite)
-    if high - low < edges and np.all(finite == np.floor(finite)):
-        return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
     if len(finite):
         low, high = _finite_range(np.quantile(finite, [0.005, 0.995]))
     return np.linspace(low, high, edges + 1)
+
+
+def integer_edges(finite: NDArray[Any], n_bins: int) -> NDArray[np.float64] | None:
+    """Edges of one bin an integer; None for other values, or if there are too many."""
+    low, high = _finite_range(finite)
+    if high - low < n_bins and np.all(finite == np.floor(finite)):
+        return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
+    return None
 
 
 def _finite_range(finite: NDArray[Any]) -> tuple[float, float]:

@@ -147,4 +147,8 @@ class ImportanceDisplay(Display):
         ax.tick_params(axis="y", which="major", length=0)
         ax.set_yticks(position, [self.names[k] for k in order])
         if len(order) < len(self.names):
-            ax.set_title(f"{len(order)} of {len(self.names)} features", loc="right", fontsize=9)
+            ax.set_title(
+                f"{len(order)} of {len(self.names)} features",
+                loc="right",
+                fontsize=9,
+            )

@@ -13,7 +13,14 @@ from skhep_ml.inspection._table import EventTable
 from skhep_ml.metrics import ks_2samp_weighted
 from skhep_ml.plotting._base import Display
 from skhep_ml.plotting._histogram import Histogram, feature_edges, histogram
-from skhep_ml.plotting._style import BAND_ALPHA, COLORS, ticks_inside
+from skhep_ml.plotting._style import (
+    BAND_ALPHA,
+    COLORS,
+    grid_cell,
+    panel_and_ratio,
+    ratio_range,
+    ticks_inside,
+)
 
 _MAX_COLUMNS = 3
 _PANEL = (4.2, 3.9)  # inches
@@ -247,35 +254,10 @@ class ReweightingDisplay(Display):
             **kwargs,
         )
 
-    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes whose place the display takes; None makes a figure.
-        name : str, default=None
-            Name shown in the legend; None takes that of the display.
-        **kwargs : dict
-            Options of the drawing, listed in the Notes of the class.
-
-        Returns
-        -------
-        self
-            The display, with ``ax_``, ``axes_``, ``ratio_axes_`` and ``figure_`` set.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            matplotlib is not installed.
-        ValueError
-            Axes that are not part of a grid.
-        """
-        super().plot(ax, name=name, **kwargs)
-        if ax is None:
-            rows, columns = self._grid
-            self.figure_.set_size_inches(_PANEL[0] * columns, _PANEL[1] * rows)
-        return self
+    def _fit_figure(self, figure: Any) -> None:
+        rows, columns = self._grid
+        width, height = _PANEL
+        figure.set_size_inches(columns * width, rows * height)
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -328,31 +310,18 @@ class ReweightingDisplay(Display):
 
     def _divide(self, ax: Any) -> list[tuple[Any, Any]]:
         """Axes of every feature and of its ratio, in place of the given ones."""
-        spec = ax.get_subplotspec()
-        if spec is None:
-            msg = (
-                "the display needs axes that are part of a grid, such as those of "
-                "pyplot.subplots, or none"
-            )
-            raise ValueError(msg)
-        ax.set_axis_off()
         rows, columns = self._grid
-        grid = spec.subgridspec(rows, columns)
-        pairs = []
-        for k in range(len(self.feature_names)):
-            cell = grid[k // columns, k % columns].subgridspec(
-                2, 1, height_ratios=(5, 2), hspace=0.04
-            )
-            panel = ax.figure.add_subplot(cell[0])
-            pairs.append((panel, ax.figure.add_subplot(cell[1], sharex=panel)))
-        return pairs
+        grid = grid_cell(ax).subgridspec(rows, columns)
+        return [
+            panel_and_ratio(ax.figure, grid[k // columns, k % columns])
+            for k in range(len(self.feature_names))
+        ]
 
     def _label(self, panel: Any, below: Any, k: int) -> None:
         samples = (self.original[k], self.reweighted[k], self.target[k])
         high = max(float((one.values + one.errors).max()) for one in samples)
         low = min(float((one.values - one.errors).min()) for one in samples)
         panel.set(ylabel="Density", ylim=(1.1 * min(low, 0.0), 1.5 * high))
-        panel.tick_params(labelbottom=False)
         panel.set_xlim(samples[0].edges[0], samples[0].edges[-1])
         below.set(xlabel=self.feature_names[k], ylabel="To target")
         below.set_ylim(*self._ratio_range(k))
@@ -365,10 +334,7 @@ class ReweightingDisplay(Display):
         target = self.target[k]
         known = target.values > 3 * target.errors
         samples = (self.original[k], self.reweighted[k])
-        away = [abs(one.values[known] / target.values[known] - 1) for one in samples]
-        width = np.quantile(np.append(away, 0.0), 0.95)
-        width = float(np.clip(1.3 * width, 0.1, 1.0))
-        return 1 - width, 1 + width
+        return ratio_range([one.values[known] / target.values[known] for one in samples])
 
 
 def _as_table(sample: Any) -> Any:

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from skhep_ml._validation import check_event_weight
 from skhep_ml.metrics._base import check_score
 from skhep_ml.plotting._base import Display, positive_score
+from skhep_ml.plotting._blind import Blind, bin_of, bool_mask
 from skhep_ml.plotting._histogram import histogram, score_edges
-from skhep_ml.plotting._style import FILL_COLORS, LINE_COLORS, ticks_inside
+from skhep_ml.plotting._style import FILL_COLORS, LINE_COLORS, label_steps, ticks_inside
 
 
 class ScoreDisplay(Display):
@@ -34,6 +35,10 @@ class ScoreDisplay(Display):
         Whether the axis of events is logarithmic.
     name : str, default=None
         Name of the model.
+    data : ndarray of shape (n_bins,), default=None
+        Recorded events that may be looked at; None without any recorded events.
+    blinded : ndarray of bool, shape (n_bins,), default=None
+        Bins whose recorded events may not be looked at.
 
     Attributes
     ----------
@@ -56,8 +61,11 @@ class ScoreDisplay(Display):
     stacked processes, the hatched band its error. A process that is negative in a bin takes no
     height there, so that the coloured area stands above the line by as much as was subtracted. A
     log axis cannot show a sum of 0 or less: the line has a gap there and a triangle at the foot of
-    the axis marks the bin; the band still shows the part above zero.
-    ``plot`` passes other keywords to :meth:`matplotlib.axes.Axes.stairs` for the filled areas.
+    the axis marks the bin; the band still shows the part above zero. Recorded events have errors
+    sqrt(n).
+    ``plot`` takes ``equal_steps`` (draw all bins equally wide and label their edges, for those of
+    `skhep_ml.metrics.optimize_binning`; default False); it passes other keywords to
+    :meth:`matplotlib.axes.Axes.stairs` for the filled areas.
 
     Examples
     --------
@@ -85,6 +93,8 @@ class ScoreDisplay(Display):
         signal: Sequence[Any] = (),
         log: bool = True,
         name: str | None = None,
+        data: NDArray[np.float64] | None = None,
+        blinded: NDArray[np.bool_] | None = None,
     ) -> None:
         self.edges = edges
         self.processes = processes
@@ -93,6 +103,8 @@ class ScoreDisplay(Display):
         self.signal = signal
         self.log = log
         self.name = name
+        self.data = data
+        self.blinded = blinded
 
     @property
     def total(self) -> NDArray[np.float64]:
@@ -117,6 +129,9 @@ class ScoreDisplay(Display):
         signal: Sequence[Any] | Any | None = None,
         bins: ArrayLike = 20,
         log: bool = True,
+        is_data: ArrayLike | None = None,
+        blind: Blind | None = None,
+        X: Any = None,
         name: str | None = None,
         ax: Any = None,
         **kwargs: Any,
@@ -128,15 +143,23 @@ class ScoreDisplay(Display):
         y_score : array-like of shape (n_events,)
             Scores; infinities count in the outermost bins.
         process : array-like of shape (n_events,)
-            Name of the process of each event.
+            Name of the process of each event; not read for recorded ones.
         sample_weight : array-like of shape (n_events,), default=None
-            Event weights, of any sign; None counts events.
+            Event weights, of any sign; None counts events. Not read for recorded ones.
         signal : name or sequence of names, default=None
             Processes drawn as lines over the stack of the others.
         bins : int or array-like of shape (n_bins + 1,), default=20
             Number of bins of equal width, or their rising edges.
         log : bool, default=True
             Whether the axis of events is logarithmic.
+        is_data : array-like of bool, shape (n_events,), default=None
+            Which events are recorded ones, drawn as points; None takes all as simulated.
+        blind : Blind, default=None
+            What of them is not looked at; needed where there are recorded events. Bins that a
+            rule on the score touches are not filled with any of them. What a callable rule
+            blinds is left out of recorded and simulated events.
+        X : array-like of shape (n_events, ...), default=None
+            What a callable rule needs.
         name : str, default=None
             Name of the model, shown at the score's axis.
         ax : matplotlib Axes, default=None
@@ -152,8 +175,8 @@ class ScoreDisplay(Display):
         Raises
         ------
         ValueError
-            NaN scores, lengths that differ, edges that do not rise, or a signal that is not among
-            the processes.
+            NaN scores, lengths that differ, edges that do not rise, a signal that is not among
+            the processes, or recorded events without ``blind``.
         """
         score = check_score(y_score)
         label = np.asarray(process)
@@ -161,13 +184,33 @@ class ScoreDisplay(Display):
             msg = f"process has shape {label.shape}, but there are {len(score)} scores"
             raise ValueError(msg)
         weight = check_event_weight(sample_weight, len(score))
+        recorded, data, blinded = None, None, None
+        if is_data is not None:
+            recorded = bool_mask(is_data, len(score), "is_data")
+            if blind is None:
+                msg = "recorded events need blind=Blind(...): what of them is not looked at"
+                raise ValueError(msg)
+            kinds = np.atleast_1d([] if signal is None else signal)
+            about = {"is_signal": np.isin(label, kinds), "sample_weight": weight}
+            region = blind.region(score, recorded, X=X, **about)
+            shown = ~region if not blind.on_score else ~(region & recorded)
+            edges = score_edges(score[shown & ~recorded], bins)
+            about = {key: None if one is None else one[shown] for key, one in about.items()}
+            score, label, recorded = score[shown], label[shown], recorded[shown]
+            blinded = blind.bins(edges, score, recorded, **about)
+            observed = score[recorded]
+            observed = observed[~blinded[bin_of(observed, edges)]]
+            data = histogram(observed, edges, None).values
+            score, label = score[~recorded], label[~recorded]
+            weight = None if weight is None else weight[shown][~recorded]
         names = np.unique(label).tolist()
         lines = [] if signal is None else np.atleast_1d(signal).tolist()
         for line in lines:
             if line not in names:
                 msg = f"signal holds {line!r}, which is not among the processes {names}"
                 raise ValueError(msg)
-        edges = score_edges(score, bins)
+        if recorded is None:
+            edges = score_edges(score, bins)
         filled = []
         for process_name in names:
             mask = label == process_name
@@ -181,6 +224,8 @@ class ScoreDisplay(Display):
             signal=lines,
             log=log,
             name=name,
+            data=data,
+            blinded=blinded,
         )
         return display.plot(ax, **kwargs)
 
@@ -242,14 +287,18 @@ class ScoreDisplay(Display):
             **kwargs,
         )
 
-    def _draw(self, ax: Any, name: str | None, **kwargs: Any) -> None:
-        edges, total, error = self.edges, self.total, self.total_errors
+    def _draw(self, ax: Any, name: str | None, *, equal_steps: bool = False, **kwargs: Any) -> None:
+        total, error = self.total, self.total_errors
+        edges = np.arange(len(self.edges), dtype=np.float64) if equal_steps else self.edges
         stacked = np.flatnonzero(self._stacked())
         lines = np.flatnonzero(~self._stacked())
         if self.log:
             ax.set_yscale("log")
         shown = self.values[lines] if not len(stacked) else np.vstack([total, self.values[lines]])
-        low, high = self._limits(shown, total + error)
+        top = total + error
+        if self.data is not None:
+            top = np.maximum(top, self.data + np.sqrt(self.data))
+        low, high = self._limits(shown, top)
 
         # the largest process lies on top, where a log axis shows it thinnest
         bottom = np.zeros(len(total))
@@ -278,7 +327,7 @@ class ScoreDisplay(Display):
                     label="Stat. error",
                 )
             )
-            self._mark_hidden(ax, total, error, "Sum", "black", handles)
+            self._mark_hidden(ax, edges, total, error, "Sum", "black", handles)
         centres = (edges[1:] + edges[:-1]) / 2
         for rank, k in enumerate(lines):
             color = LINE_COLORS[rank % len(LINE_COLORS)]
@@ -289,10 +338,15 @@ class ScoreDisplay(Display):
                 )
             )
             ax.errorbar(centres, values, self.errors[k], fmt="none", ecolor=color, elinewidth=1)
-            self._mark_hidden(ax, self.values[k], self.errors[k], self.processes[k], color, handles)
+            self._mark_hidden(
+                ax, edges, self.values[k], self.errors[k], self.processes[k], color, handles
+            )
 
+        if self.data is not None:
+            self._draw_data(ax, edges, self.data, handles)
         widths = np.diff(edges)
-        unit = f" / {widths[0]:.3g}" if np.allclose(widths, widths[0]) else " / bin"
+        even = not equal_steps and np.allclose(widths, widths[0])
+        unit = f" / {widths[0]:.3g}" if even else " / bin"
         ax.set(
             xlabel="Score" if name is None else f"{name} score",
             ylabel=f"Events{unit}",
@@ -300,7 +354,42 @@ class ScoreDisplay(Display):
             ylim=(low, high),
         )
         ticks_inside(ax)
+        if equal_steps:
+            label_steps(ax, self.edges)
         ax.legend(handles=handles, loc="upper right", ncols=2 if len(handles) < 6 else 3)
+
+    def _draw_data(
+        self, ax: Any, edges: NDArray[np.float64], data: NDArray[np.float64], handles: list[Any]
+    ) -> None:
+        """Draw recorded events as points, and shade what is blinded."""
+        hidden = np.zeros(len(data), np.bool_) if self.blinded is None else self.blinded
+        centres = (edges[1:] + edges[:-1]) / 2
+        filled = ~hidden & (data > 0)
+        handles.append(
+            ax.errorbar(
+                centres[filled],
+                data[filled],
+                np.sqrt(data[filled]),
+                fmt="o",
+                color="black",
+                ms=4,
+                elinewidth=1,
+                label="Data",
+            )
+        )
+        if hidden.any():
+            handles.append(
+                ax.stairs(
+                    hidden.astype(float),
+                    edges,
+                    fill=True,
+                    color="0.5",
+                    alpha=0.25,
+                    transform=ax.get_xaxis_transform(),
+                    zorder=0,
+                    label="Blinded",
+                )
+            )
 
     def _drawable(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(values > 0, values, np.nan) if self.log else values
@@ -323,6 +412,7 @@ class ScoreDisplay(Display):
     def _mark_hidden(
         self,
         ax: Any,
+        edges: NDArray[np.float64],
         values: NDArray[np.float64],
         errors: NDArray[np.float64],
         what: str,
@@ -333,7 +423,7 @@ class ScoreDisplay(Display):
         hidden = (values <= 0) & (errors > 0)
         if not (self.log and hidden.any()):
             return
-        centres = ((self.edges[1:] + self.edges[:-1]) / 2)[hidden]
+        centres = ((edges[1:] + edges[:-1]) / 2)[hidden]
         (marks,) = ax.plot(
             centres,
             np.full(len(centres), 0.02),

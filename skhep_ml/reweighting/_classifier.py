@@ -15,22 +15,17 @@ from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.isotonic import isotonic_regression
 from sklearn.utils import get_tags
 
-from skhep_ml._compat import routing_enabled
-from skhep_ml._hashing import (
-    check_no_empty_fold,
-    content_identifiers,
-    event_fold,
-    event_hash,
-    mostly_repeated,
+from skhep_ml._two_sample import (
+    SMALLEST_PROBABILITY,
+    cross_fit_folds,
+    default_classifier,
+    fit_weighted,
+    log_odds,
 )
-from skhep_ml._routing import fit_param_path
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.model_selection._split import check_n_splits
 from skhep_ml.reweighting._base import BaseReweighter
-from skhep_ml.weights._request import request_weights
 
-# probabilities are known to this much: log odds stay finite
-_SMALLEST = 1e-12
 # log odds a standard deviation of the score beyond which a calibration is not believed
 _STEEPEST = 20.0
 # bins of the isotonic calibration: at most so many, of at least so many events
@@ -249,71 +244,6 @@ class ClassifierReweighter(MetaEstimatorMixin, BaseReweighter):
         return pandas.DataFrame(table, columns=names, copy=False)
 
 
-def default_classifier(
-    seed: int, *, n_jobs: int | None = None, negative_weights: str = "refine"
-) -> Any:
-    """Boosted trees that stop when they learn no more."""
-    from skhep_ml.ensemble import BDTClassifier
-
-    return BDTClassifier(
-        500,
-        max_depth=4,
-        min_child_weight=20,
-        early_stopping_rounds=20,
-        negative_weights=negative_weights,
-        n_jobs=n_jobs,
-        random_state=seed,
-    )
-
-
-def fit_weighted(estimator: Any, X: Any, y: NDArray[Any], weight: NDArray[np.float64]) -> Any:
-    """Fit a clone with weights, by whatever way they reach the model; equal ones are left out."""
-    model = clone(estimator)
-    if np.ptp(weight) <= 1e-12 * np.abs(weight).max():
-        return model.fit(X, y)
-    path = fit_param_path(model, "sample_weight")
-    if path is None:
-        msg = (
-            f"{type(model).__name__} takes no sample_weight in fit, but the samples have weights "
-            "or different numbers of events: use a classifier that does"
-        )
-        raise ValueError(msg)
-    if routing_enabled():
-        model, path = request_weights(model, groups=False), "sample_weight"
-    return model.fit(X, y, **{path: weight})
-
-
-def log_odds(model: Any, X: Any) -> NDArray[np.float64]:
-    """Logarithm of the odds of class 1."""
-    p = np.asarray(model.predict_proba(X), dtype=np.float64)
-    if not np.isfinite(p).all():
-        msg = f"{type(model).__name__} predicts probabilities that are NaN or infinite"
-        raise ValueError(msg)
-    return np.log(np.maximum(p[:, 1], _SMALLEST)) - np.log(np.maximum(p[:, 0], _SMALLEST))
-
-
-def cross_fit_folds(
-    table: NDArray[Any], n_splits: int, kind: str, *, groups: Any = None
-) -> NDArray[np.intp]:
-    """Folds by identifiers, or else by the content of rows: not by their order.
-
-    Equal rows share a fold, unless most rows equal others: then their copies are spread, since a
-    fold with values of its own would tell nothing.
-    """
-    if groups is None:
-        groups = content_identifiers(table)
-        _, first, count = np.unique(event_hash(groups), return_inverse=True, return_counts=True)
-        if mostly_repeated(count):
-            order = np.argsort(first, kind="stable")
-            start = np.cumsum(count) - count
-            copy = np.empty(len(table), dtype=np.uint64)
-            copy[order] = np.arange(len(table)) - np.repeat(start, count)
-            groups = np.column_stack([groups, copy])
-    fold = event_fold(groups, n_splits, kind)
-    check_no_empty_fold(fold, n_splits)
-    return fold
-
-
 def _fit_sigmoid(
     score: NDArray[np.float64], label: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> _Sigmoid | None:
@@ -375,4 +305,4 @@ def _fit_isotonic(
     share = isotonic_regression(joined[:, 1] / total, sample_weight=total, y_min=0, y_max=1)
     of_cell = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])[bins]
     mean = np.bincount(of_cell, size * score) / np.bincount(of_cell, size)
-    return _Isotonic(mean, logit(np.clip(share, _SMALLEST, 1 - _SMALLEST)))
+    return _Isotonic(mean, logit(np.clip(share, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,16 +13,12 @@ from sklearn.utils import check_random_state
 from skhep_ml._extras import import_extra
 from skhep_ml._format import number, p_value, with_error
 from skhep_ml._identifiers import take_id_columns
+from skhep_ml._text_table import html_table, text_table
+from skhep_ml._two_sample import default_classifier, fit_two_samples, two_sample_folds
 from skhep_ml._validation import check_event_weight
-from skhep_ml.metrics import ks_2samp_weighted, roc_auc_score
+from skhep_ml.metrics import ks_2samp_weighted
 from skhep_ml.model_selection._split import check_n_splits
 from skhep_ml.reweighting._base import Samples, TwoSampleEstimator
-from skhep_ml.reweighting._classifier import (
-    cross_fit_folds,
-    default_classifier,
-    fit_weighted,
-    log_odds,
-)
 from skhep_ml.weights._base import effective_sample_size
 
 
@@ -147,26 +142,11 @@ class ReweightingReport:
 
     def __repr__(self) -> str:
         """Text for the terminal."""
-        lines = [("", "before", "after", "target"), *self._lines()]
-        widths = [max(len(line[k]) for line in lines) for k in range(4)]
-        return "\n".join(
-            "  ".join(
-                [line[0].ljust(widths[0])]
-                + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-            ).rstrip()
-            for line in lines
-        )
+        return text_table(("", "before", "after", "target"), self._lines())
 
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
-        body = "".join(
-            "<tr><th>{}</th>{}</tr>".format(
-                html.escape(row[0]), "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
-            )
-            for row in self._lines()
-        )
-        head = "".join(f"<th>{name}</th>" for name in ("", "before", "after", "target"))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_table(("", "before", "after", "target"), self._lines())
 
 
 class _Tables(TwoSampleEstimator):
@@ -243,7 +223,8 @@ def reweighting_report(
     but one, and evaluated there by the signed weighted AUC; the mean over the folds is shown: 0.5
     means that it finds no difference. Where the weights were learned from these very samples,
     weights and classifier learn fluctuations of opposite folds, and the area comes out slightly
-    below. Folds follow the identifiers, or else the content of events.
+    below. Folds follow the identifiers, or else the content of events. The error of the area holds
+    where the samples agree, and is an upper bound where they differ.
 
     A feature's Kolmogorov-Smirnov distance is over the events that have it (not NaN). Its p-value,
     for weights >= 0 only, takes weights as given numbers: weights fitted to this very target
@@ -288,8 +269,11 @@ def reweighting_report(
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         if estimator is None:
             estimator = default_classifier(seed, n_jobs=n_jobs)
-        fold = _folds(samples, groups, target_groups, n_splits)
-        areas = [_two_sample_auc(one, estimator, fold, n_splits, seed) for one in both]
+        tables = samples.original, samples.target
+        fold = two_sample_folds(*tables, groups, target_groups, n_splits)
+        options = {"estimator": estimator, "fold": fold, "n_splits": n_splits}
+        fits = (fit_two_samples(*one, **options) for one in both)
+        areas = [fit.auc(fit.score(table), seed) for fit, table in fits]
     weights = [one.w_original for one in both]
     mean_ratio = float(after.sum() / before.sum())
     return ReweightingReport(
@@ -357,42 +341,3 @@ def _distances(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float6
         )
         out[:, k] = result.statistic, np.nan if signed else result.pvalue
     return out[0], out[1]
-
-
-def _folds(samples: Samples, groups: Any, target_groups: Any, n_splits: int) -> NDArray[np.intp]:
-    """Fold of every event of both samples."""
-    if groups is None and target_groups is None:
-        table = np.concatenate([samples.original, samples.target])
-        return cross_fit_folds(table, n_splits, "closure")
-    return np.concatenate(
-        [
-            cross_fit_folds(samples.original, n_splits, "closure", groups=groups),
-            cross_fit_folds(samples.target, n_splits, "closure", groups=target_groups),
-        ]
-    )
-
-
-def _two_sample_auc(
-    samples: Samples, estimator: Any, fold: NDArray[np.intp], n_splits: int, seed: int
-) -> tuple[float, float]:
-    """Area under the curve of a cross-fitted classifier and its error."""
-    table = np.concatenate([samples.original, samples.target])
-    label = np.repeat([0, 1], [len(samples.original), len(samples.target)])
-    weight = np.concatenate(
-        [w * (len(table) / 2 / w.sum()) for w in (samples.w_original, samples.w_target)]
-    )
-    areas = []
-    for k in range(n_splits):
-        train, test = fold != k, fold == k
-        model = fit_weighted(estimator, table[train], label[train], weight[train])
-        areas.append(
-            roc_auc_score(
-                label[test],
-                log_odds(model, table[test]),
-                sample_weight=weight[test],
-                return_std=True,
-                random_state=seed,
-            )
-        )
-    values, errors = np.array(areas).T
-    return float(values.mean()), float(np.linalg.norm(errors) / n_splits)

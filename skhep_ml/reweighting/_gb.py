@@ -203,7 +203,7 @@ class GBReweighter(BaseReweighter):
             msg = f"gb_args['max_leaf_nodes'] must be an integer of at least 2, got {leaves!r}"
             raise ValueError(msg)
         split = given.get("min_samples_split", 2)
-        if not isinstance(split, numbers.Integral) or split > 2 * self.min_samples_leaf:
+        if not isinstance(split, numbers.Integral) or int(split) > 2 * self.min_samples_leaf:
             msg = (
                 f"gb_args['min_samples_split']={split!r} is no integer up to twice "
                 f"min_samples_leaf={self.min_samples_leaf}, which this engine cannot do: raise "

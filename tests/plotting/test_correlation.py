@@ -107,3 +107,16 @@ def test_bad_input_is_refused(table):
         CorrelationDisplay.from_correlation(matrix, reference=matrix.rename(columns={"met": "x"}))
     with pytest.raises(ValueError, match="holds 1 names for 2 features"):
         CorrelationDisplay.from_correlation(np.eye(2), feature_names=["a"])
+
+
+def test_one_class_alone(table, sample):
+    display = CorrelationDisplay.from_data(
+        table, sample.process, sample_weight=sample.weight, labels="H"
+    )
+    here = sample.process == "H"
+    expected = CorrelationDisplay.from_data(table[here], sample_weight=sample.weight[here])
+    np.testing.assert_allclose(display.correlation, expected.correlation, atol=1e-12)
+    assert not display.difference
+    assert display.ax_.get_title() == "H"
+    with pytest.raises(ValueError, match=r"between two classes of y, .*got \('T',\)"):
+        CorrelationDisplay.from_data(table, sample.process, labels="T")

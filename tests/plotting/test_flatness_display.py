@@ -134,3 +134,20 @@ def test_bad_input_is_refused(sample, mass):
         FlatnessDisplay.from_predictions(
             sample.y, sample.score, np.column_stack([mass, mass]), uniform_label=1
         )
+
+
+def test_given_cuts_on_a_multiplicity():
+    rng = np.random.default_rng(0)
+    n_jets, score = rng.integers(0, 5, 500), rng.random(500)
+    display = FlatnessDisplay.from_predictions(
+        np.zeros(500), score, n_jets, uniform_label=0, cuts=[0.2, 0.7]
+    )
+    np.testing.assert_array_equal(display.edges, np.arange(6) - 0.5)
+    np.testing.assert_array_equal(display.cuts, [0.2, 0.7])
+    expected = [[np.mean(score[n_jets == n] >= cut) for n in range(5)] for cut in (0.2, 0.7)]
+    np.testing.assert_allclose(display.efficiencies, expected)
+    np.testing.assert_allclose(display.overall, [np.mean(score >= 0.2), np.mean(score >= 0.7)])
+    with pytest.raises(ValueError, match="cuts must be values of the score"):
+        FlatnessDisplay.from_predictions(
+            np.zeros(500), score, n_jets, uniform_label=0, cuts=[np.nan]
+        )

@@ -118,3 +118,15 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="y_score is NaN"):
         ScoreDisplay.from_predictions([0.1, np.nan], ["a", "b"])
     assert pyplot.get_fignums() == []
+
+
+def test_bins_of_very_different_width_in_equal_steps(sample):
+    edges = [0.0, 0.5, 0.9, 0.99, 1.0]
+    display = ScoreDisplay.from_predictions(
+        sample.score, sample.process, bins=edges, signal="H", equal_steps=True
+    )
+    np.testing.assert_array_equal(display.edges, edges)
+    ax = display.ax_
+    assert ax.get_xlim() == (0, 4)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.5", "0.9", "0.99", "1"]
+    assert ax.get_ylabel() == "Events / bin"

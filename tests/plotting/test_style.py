@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import mplhep
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -55,3 +56,35 @@ def test_given_axes_are_used_and_ticks_point_inward(sample):
 def test_a_figure_of_its_own_is_of_the_house_size():
     with hep_axes() as ax:
         assert ax.figure.get_size_inches().tolist() == [6.0, 4.5]
+
+
+@pytest.mark.parametrize("style", ["ATLAS", "CMS", "LHCb2", "ALICE", "DUNE"])
+def test_styles_of_experiments_in_the_size_of_the_displays(sample, style):
+    display = RocDisplay.from_predictions(sample.y, sample.score, name="A", style=style)
+    theirs = vars(mplhep.style)[style]
+    width, height = display.figure_.get_size_inches()
+    assert width == 6.0
+    assert height / width == theirs["figure.figsize"][1] / theirs["figure.figsize"][0]
+    tick = display.ax_.xaxis.get_major_ticks()[0]
+    scale = 6.0 / theirs["figure.figsize"][0]
+    assert tick.tick1line.get_markersize() == pytest.approx(theirs["xtick.major.size"] * scale)
+    # found when the figure is written, under other settings
+    family = display.ax_.xaxis.label.get_fontfamily()
+    assert family[0].lower() in ("tex gyre heros", "tex gyre termes")
+    assert (
+        display.line_.get_color() == RocDisplay.from_predictions([0, 1], [0, 1]).line_.get_color()
+    )
+
+
+def test_settings_in_place_of_a_style(sample):
+    display = RocDisplay.from_predictions(
+        sample.y, sample.score, style={"figure.figsize": (3.0, 2.0), "axes.labelsize": 7}
+    )
+    assert display.figure_.get_size_inches().tolist() == [3.0, 2.0]
+    assert display.ax_.xaxis.label.get_size() == 7
+
+
+def test_unknown_style_names_those_there_are(sample):
+    with pytest.raises(ValueError, match="style='Atlas' is none of mplhep's: ALICE, ATLAS, "):
+        RocDisplay.from_predictions(sample.y, sample.score, style="Atlas")
+    assert pyplot.get_fignums() == []
