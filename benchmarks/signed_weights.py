@@ -1,10 +1,11 @@
 """Negative-weight policies against an unsigned oracle: toys A, B and random flips.
 
-Prints one markdown table a toy. Recovery is (AUC - AUC of "drop") / (AUC of the oracle - AUC of
-"drop"), the oracle being an unsigned sample of the same raw size; an unsigned sample of the same
-effective size is listed too, since no policy can beat the information in the weights by much.
+Prints one markdown table a toy, of boosted trees or of random forests. Recovery is (AUC - AUC of
+"drop") / (AUC of the oracle - AUC of "drop"), the oracle being an unsigned sample of the same raw
+size; an unsigned sample of the same effective size is listed too, since no policy can beat the
+information in the weights by much.
 
-python benchmarks/signed_weights.py [--seeds 3] [--scale 1.0]
+python benchmarks/signed_weights.py [--seeds 3] [--scale 1.0] [--model bdt|forest]
 """
 
 import argparse
@@ -12,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from skhep_ml.ensemble import BDTClassifier
+from skhep_ml.ensemble import BDTClassifier, RandomForestClassifier
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.metrics import roc_auc_score
 
@@ -99,7 +100,19 @@ TOYS = {
 }
 
 
-def run_toy(name, seeds, scale, policies):
+def boosted(policy, seed, depth, n_trees):
+    return BDTClassifier(
+        n_trees, max_depth=depth, negative_weights=policy, random_state=seed, device="cpu"
+    )
+
+
+def forest(policy, seed, leaf, n_trees):
+    return RandomForestClassifier(
+        n_trees, min_samples_leaf=leaf, negative_weights=policy, random_state=seed, n_jobs=-1
+    )
+
+
+def run_toy(name, seeds, scale, policies, model_name):
     toy, n, depth = TOYS[name]
     n = int(n * scale)
     rows = {}
@@ -113,12 +126,11 @@ def run_toy(name, seeds, scale, policies):
         samples = {k: toy.sample(rng, n, k) for k in ("signed", "oracle", "effective")}
         for label in (*policies, "oracle", "effective"):
             x, y, w = samples[label if label in samples else "signed"]
-            model = BDTClassifier(
-                max_depth=depth,
-                negative_weights=label if label in policies else "raise",
-                random_state=seed,
-                device="cpu",
-            )
+            policy = label if label in policies else "raise"
+            if model_name == "bdt":
+                model = boosted(policy, seed, depth, 200)
+            else:
+                model = forest(policy, seed, 100, 50)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", WeightWarning)
                 model.fit(x, y, sample_weight=w)
@@ -130,7 +142,10 @@ def run_toy(name, seeds, scale, policies):
             )
             rows.setdefault(label, []).append(entry)
     mean = {k: np.mean(v, axis=0) for k, v in rows.items()}
-    print(f"\nToy {name}, {n} raw events a class, {seeds} seeds, 200 trees of depth {depth}\n")
+    kind = (
+        f"200 trees of depth {depth}" if model_name == "bdt" else "50 trees, leaves of 100 events"
+    )
+    print(f"\nToy {name}, {n} raw events a class, {seeds} seeds, {kind}\n")
     print("| training | AUC | rms(p - p_true) | max deviation | recovery mean | by seed |")
     print("|---|---|---|---|---|---|")
     for label, value in mean.items():
@@ -143,7 +158,7 @@ def run_toy(name, seeds, scale, policies):
         )
 
 
-def run_flips(seeds, n=1000):
+def run_flips(seeds, model_name, n=1000):
     rows = {}
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -159,13 +174,10 @@ def run_flips(seeds, n=1000):
         fits |= {p: (x, y, sign, p) for p in ("refine", "keep", "pair", "cell", "drop")}
         fits["effective"] = (x_eff, y_eff, np.ones(len(y_eff)), "raise")
         for label, (xx, yy, ww, policy) in fits.items():
-            model = BDTClassifier(
-                n_estimators=150,
-                max_depth=4,
-                negative_weights=policy,
-                random_state=seed,
-                device="cpu",
-            )
+            if model_name == "bdt":
+                model = boosted(policy, seed, 4, 150)
+            else:
+                model = forest(policy, seed, 10, 100)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", WeightWarning)
                 model.fit(xx, yy, sample_weight=ww)
@@ -188,9 +200,10 @@ if __name__ == "__main__":
     )
     parser.add_argument("--toys", default="A,B,flips")
     parser.add_argument("--policies", default="refine,keep,pair,cell,drop,abs")
+    parser.add_argument("--model", choices=["bdt", "forest"], default="bdt")
     args = parser.parse_args()
     for toy_name in args.toys.split(","):
         if toy_name == "flips":
-            run_flips(max(args.seeds, 5))
+            run_flips(max(args.seeds, 5), args.model)
         else:
-            run_toy(toy_name, args.seeds, args.scale, args.policies.split(","))
+            run_toy(toy_name, args.seeds, args.scale, args.policies.split(","), args.model)

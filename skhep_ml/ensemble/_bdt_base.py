@@ -149,6 +149,7 @@ class BaseBDT(BaseEstimator):
                 codes[rows],
                 classes,
                 pick(weight),
+                target=target[rows],
                 negative_weights=self.negative_weights,
                 weight_scale=self.weight_scale,
                 class_weight=getattr(self, "class_weight", None),

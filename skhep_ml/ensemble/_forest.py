@@ -8,7 +8,6 @@ import numpy as np
 import sklearn.ensemble
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import Tags
@@ -69,10 +68,11 @@ class _WeightedForest:
         if negative and self.negative_weights == "keep":
             self._check_signed_params()
         prepared = prepare_weights(
-            self._policy_features(X, y) if negative else X,
+            X,
             codes,
             classes,
             weight,
+            target=y,
             negative_weights=self.negative_weights,
             weight_scale=self.weight_scale,
             class_weight=getattr(self, "class_weight", None),
@@ -399,9 +399,6 @@ class RandomForestClassifier(_WeightedForest, sklearn.ensemble.RandomForestClass
             del self.oob_prediction_
             self.oob_decision_function_ = self._probabilities(self._signed.oob_prediction_)
 
-    def _policy_features(self, X: Any, y: NDArray[Any]) -> Any:
-        return X
-
     def _probabilities(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         p = np.maximum(mean, 0.0)
         total = p.sum(axis=1, keepdims=True)
@@ -637,10 +634,6 @@ class RandomForestRegressor(_WeightedForest, sklearn.ensemble.RandomForestRegres
         self.n_outputs_ = centred.shape[1]
         if self.oob_score:
             self.oob_prediction_ = self._ratio(self._signed.oob_prediction_)
-
-    def _policy_features(self, X: Any, y: NDArray[Any]) -> Any:
-        # what is to be kept is the density of features and target
-        return X if issparse(X) else np.column_stack([X, y.astype(X.dtype)])
 
     def _ratio(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         positive = mean[:, -1:] > 0

@@ -124,6 +124,7 @@ def make_run(net: Any, given: FitArguments, device: str, *, hold_out: bool) -> R
         codes[train],
         classes,
         pick(weight),
+        target=target[train],
         negative_weights=net.negative_weights,
         weight_scale=net.weight_scale,
         class_weight=getattr(net, "class_weight", None),

@@ -294,6 +294,7 @@ def prepare_weights(
     classes: NDArray[Any],
     sample_weight: NDArray[np.float64] | None,
     *,
+    target: NDArray[Any] | None = None,
     negative_weights: str = "refine",
     weight_scale: str | None = "mean",
     class_weight: Any = None,
@@ -302,7 +303,8 @@ def prepare_weights(
 ) -> TrainingWeights | None:
     """Policy, cap, class balance and scale, in this order; None if there is nothing to weight.
 
-    ``codes`` number the classes from 0; regression passes zeros and a single class.
+    ``codes`` number the classes from 0; regression passes zeros, a single class, and its target,
+    which policies then see beside X: else they would keep E[w | x], but not E[w y | x].
     """
     check_policy(negative_weights)
     if weight_scale not in ("mean", None):
@@ -320,6 +322,8 @@ def prepare_weights(
         train = original = np.ones(len(codes))
     else:
         original = sample_weight
+        if target is not None and len(classes) == 1 and original.min() < 0 and not issparse(X):
+            X = np.column_stack([X, target.astype(X.dtype)])
         train = training_weights(X, codes, classes, original, negative_weights, **refine_options)
     if weight_cap is not None:
         train = _cap(train, weight_cap)

@@ -377,3 +377,20 @@ def test_masked_entries_are_missing(estimator):
     expected = estimator(n_estimators=5, n_jobs=1, device="cpu").fit(X, y).predict(X)
     np.testing.assert_array_equal(model.predict(X), expected)
     np.testing.assert_array_equal(model.predict(masked), expected)
+
+
+def test_refinement_in_regression_keeps_the_weighted_mean_of_the_target():
+    # the sign depends on the target: refined by features alone, E[w y | x] would be lost
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 2))
+    y = X[:, 0] + rng.normal(size=40_000)
+    p_negative = 0.4 / (1 + np.exp(-3 * (y - X[:, 0])))
+    weight = np.where(rng.random(40_000) < p_negative, -1.0, 1.0)
+    options = {"n_estimators": 40, "n_jobs": 1, "random_state": 0}
+    refined = BDTRegressor(**options).fit(X, y, sample_weight=weight)
+    truth = BDTRegressor(**options).fit(X, y, sample_weight=1 - 2 * p_negative)
+    positive = BDTRegressor(**options).fit(X, y)
+    shift = np.mean(refined.predict(X) - positive.predict(X))
+    wanted = np.mean(truth.predict(X) - positive.predict(X))
+    assert wanted < -0.2
+    assert shift == pytest.approx(wanted, abs=0.05)
