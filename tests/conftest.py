@@ -1,3 +1,8 @@
+import os
+
+# set before anything starts threads: workers side by side would wait for each other's
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 
