@@ -14,8 +14,7 @@ import numpy as np
 import skopt
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils import assert_all_finite, check_random_state
 from skopt.callbacks import check_callback
@@ -24,6 +23,7 @@ from skopt.utils import eval_callbacks, point_asdict
 from threadpoolctl import ThreadpoolController
 
 from skhep_ml.model_selection._search_space import search_space
+from skhep_ml.model_selection._surrogates import QuantileBoosting, gaussian_process
 from skhep_ml.model_selection._trials import TrialFile, recorded_seed
 
 _SURROGATES = ("GP", "RF", "ET", "GBRT", "random")
@@ -42,32 +42,6 @@ _FOR_ONE_FIT = (
 )
 
 
-class _QuantileBoosting(RegressorMixin, BaseEstimator):
-    """Boosted 16, 50 and 84% quantiles as mean and standard deviation.
-
-    scikit-optimize's own uses functions that numpy 2 no longer has.
-    """
-
-    def __init__(self, random_state: Any = None) -> None:
-        self.random_state = random_state
-
-    def fit(self, X: Any, y: Any) -> Any:
-        """Fit the three quantiles."""
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        self.quantiles_ = [
-            GradientBoostingRegressor(
-                loss="quantile", alpha=alpha, n_estimators=30, random_state=seed
-            ).fit(X, y)
-            for alpha in (0.16, 0.5, 0.84)
-        ]
-        return self
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Return the median, and half of the 68% interval on request."""
-        low, middle, high = (model.predict(X) for model in self.quantiles_)
-        return (middle, np.maximum(high - low, 0) / 2) if return_std else middle
-
-
 class BayesSearchCV(skopt.BayesSearchCV):
     """Search for the best hyperparameters by a model of the score, as scikit-optimize does.
 
@@ -79,10 +53,11 @@ class BayesSearchCV(skopt.BayesSearchCV):
     estimator : estimator
         Model, Pipeline or meta-estimator to tune.
     search_spaces : dict, list of dict or list of (dict, int), default=None
-        Range of each parameter: ``(low, high)``, ``(low, high, "log-uniform")``, a list of values,
-        or a dimension of ``skopt.space``. A list of spaces is searched one after the other, each
-        for ``n_iter`` trials or as many as are given with it. None takes `search_space`, which
-        knows sensible ranges for the models of this package.
+        Range of each parameter: ``(low, high)``, ``(low, high, "log-uniform")``, a list of values
+        of any kind (two numbers are a range in a list too), or a dimension of ``skopt.space``. A
+        list of spaces is searched one after the other, each for ``n_iter`` trials or as many as
+        are given with it. None takes `search_space`, which knows sensible ranges for the models
+        of this package.
     optimizer_kwargs : dict, default=None
         More arguments for ``skopt.Optimizer``.
     n_iter : int, default=50
@@ -149,8 +124,9 @@ class BayesSearchCV(skopt.BayesSearchCV):
 
     Notes
     -----
-    The Gaussian process runs in one thread: on few trials, threads cost more than they give. For
-    single trials it is fitted once a trial (scikit-optimize: three times). Points depend on the
+    The Gaussian process is scikit-optimize's with likelihood and gradients in closed form. It runs
+    in one thread: on few trials, threads cost more than they give. For single trials it is fitted
+    once a trial (scikit-optimize: three times). Points depend on the
     seed and the scores alone.
 
     References
@@ -373,6 +349,7 @@ class BayesSearchCV(skopt.BayesSearchCV):
     # --- the search -------------------------------------------------------------------------------
 
     def _optimizer(self, space: dict[str, Any], random_state: np.random.RandomState) -> Any:
+        dimensions = [_numbered(space[name]) for name in sorted(space)]
         options = {
             "base_estimator": self.surrogate,
             "acq_func": _ACQUISITIONS[self.acquisition],
@@ -383,9 +360,13 @@ class BayesSearchCV(skopt.BayesSearchCV):
             options |= {"base_estimator": "RF", "n_initial_points": sys.maxsize}
         elif self.surrogate == "GBRT":
             seed = random_state.randint(2**31 - 1)
-            options |= {"base_estimator": _QuantileBoosting(seed), "acq_optimizer": "sampling"}
+            options |= {"base_estimator": QuantileBoosting(seed), "acq_optimizer": "sampling"}
+        elif self.surrogate == "GP":
+            options["base_estimator"] = gaussian_process(dimensions, random_state)
+            # gradient descents of the acquisition start at the best of random points
+            options["acq_optimizer_kwargs"] = {"n_points": 2000, "n_restarts_optimizer": 3}
         options |= self.optimizer_kwargs or {}
-        return skopt.Optimizer(dimensions=[space[name] for name in sorted(space)], **options)
+        return skopt.Optimizer(dimensions=dimensions, **options)
 
     def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
         random_state = check_random_state(self.random_state_)
@@ -414,15 +395,13 @@ class BayesSearchCV(skopt.BayesSearchCV):
                 n_left = min(self.n_points, n_iter - len(scores))
                 with threads.limit(limits=1):
                     points = _ask(optimizer, n_left if batch is None else len(batch["points"]))
+                points = points if batch is None else batch["points"]
+                candidates = [point_asdict(space, _values(space, point)) for point in points]
                 if batch is None:
-                    candidates = [point_asdict(space, point) for point in points]
                     outcomes = self._evaluate(evaluate_candidates, candidates)
                     if self._trials is not None:
-                        indexed = [_indexed(space, point) for point in points]
-                        self._trials.append({"space": k, "points": indexed, "outcomes": outcomes})
+                        self._trials.append({"space": k, "points": points, "outcomes": outcomes})
                 else:
-                    points = [_from_indexed(space, point) for point in batch["points"]]
-                    candidates = [point_asdict(space, point) for point in points]
                     self._history.append((candidates, batch["outcomes"]))
                 new = list(self._scores(self._history[-1][1], len(points)))
                 scores += new
@@ -431,6 +410,8 @@ class BayesSearchCV(skopt.BayesSearchCV):
                 known = [score if np.isfinite(score) else worst for score in new]
                 with threads.limit(limits=1):
                     result = optimizer.tell(points, [-score for score in known])
+                result.x_iters = [_values(space, point) for point in result.x_iters]
+                result.x = _values(space, result.x)
                 bar.update(len(points), max(finite, default=np.nan))
                 if eval_callbacks(self._stop, result):
                     self.stopped_by_ = "callback"
@@ -510,15 +491,18 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _indexed(space: dict[str, Any], point: list[Any]) -> list[Any]:
-    """Replace the values of categorical dimensions, which may be anything, by their number."""
-    return [
-        list(dimension.categories).index(value) if isinstance(dimension, Categorical) else value
-        for dimension, value in zip(space.values(), point, strict=True)
-    ]
+def _numbered(dimension: Any) -> Any:
+    """Dimension with its categories by number: scikit-optimize cannot tell tuples and the like."""
+    if not isinstance(dimension, Categorical):
+        return dimension
+    numbers = range(len(dimension.categories))
+    return Categorical(
+        numbers, prior=dimension.prior, transform=dimension.transform_, name=dimension.name
+    )
 
 
-def _from_indexed(space: dict[str, Any], point: list[Any]) -> list[Any]:
+def _values(space: dict[str, Any], point: list[Any]) -> list[Any]:
+    """Replace the numbers of categories by their values."""
     return [
         _plain(dimension.categories[value]) if isinstance(dimension, Categorical) else value
         for dimension, value in zip(space.values(), point, strict=True)
