@@ -1,6 +1,11 @@
 """Sphinx configuration."""
 
+import sys
+from pathlib import Path
+
 from skhep_ml import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "skhep_ml"
 author = "The skhep_ml developers"
@@ -25,3 +30,11 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = f"skhep_ml {version}"
 html_theme_options = {"navigation_with_keys": True, "show_toc_level": 2}
+
+
+def setup(app):
+    """Draw the gallery before the pages are read."""
+    import make_gallery
+
+    folder = Path(__file__).parent / "_build" / "gallery"
+    app.connect("builder-inited", lambda _: make_gallery.main(folder))

@@ -69,8 +69,8 @@ class Blind:
         self.n_bins = n_bins
         self.log: tuple[str, ...] = ()
         self._quantity, self._value = _parsed(rule)
-        if check_edges(n_bins) != n_bins:
-            msg = f"n_bins must be a number of bins, got {n_bins!r}"
+        if not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
+            msg = f"n_bins must be a positive number of bins, got {n_bins!r}"
             raise ValueError(msg)
 
     def __repr__(self) -> str:

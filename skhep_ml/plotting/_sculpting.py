@@ -84,7 +84,7 @@ class SculptingDisplay(Display):
     >>> score = rng.normal(np.exp(-((mass - 125) ** 2) / 1800), 0.5)
     >>> display = SculptingDisplay.from_predictions(y, score, mass, signal_efficiencies=[0.5])
     >>> round(display.sculpting[0].value, 2)
-    0.15
+    0.16
     """
 
     ratio_ax_: Any

@@ -26,7 +26,7 @@ _N_REPLICAS = 10
 _N_TREES = 30
 _MAX_COLUMNS = 3
 #: A parameter that spans more than this factor is shown on a logarithmic axis.
-_LOG_SPAN = 30.0
+_LOG_SPAN = 20.0
 
 
 class Dependence(NamedTuple):
@@ -320,7 +320,7 @@ class SearchDisplay(Display):
         )
         ax.set(xlabel="Trial", ylabel=self._label)
         ticks_inside(ax)
-        ax.legend(loc="lower right")
+        ax.legend(loc="best")
 
     def _draw_dependence(self, ax: Any, name: str | None, **kwargs: Any) -> None:
         found = dict(self.dependences or {})

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from skhep_ml.inspection._templates import relative_shift
 from skhep_ml.plotting._base import Display
-from skhep_ml.plotting._style import BAND_ALPHA, COLORS, ticks_inside
+from skhep_ml.plotting._style import BAND_ALPHA, COLORS, label_steps, ticks_inside
 
 # variations shown without being asked for: more cannot be told apart
 _MOST = 4
@@ -222,12 +222,7 @@ class SystematicsDisplay(Display):
         ax.set_title(self.what, loc="right", fontsize=9)
         ticks_inside(ax)
         if equal_steps:
-            ax.tick_params(axis="x", which="minor", bottom=False, top=False)
-            step = -(-len(edges) // 12)
-            labels = [f"{edge:.3g}" for edge in self.edges[::step]]
-            if len(set(labels)) < len(labels):
-                labels = [f"{edge:.5g}" for edge in self.edges[::step]]
-            ax.set_xticks(edges[::step], labels, rotation=45 if len(labels) > 6 else 0)
+            label_steps(ax, self.edges)
         ax.legend(loc="upper left", ncols=2)
 
 

@@ -89,9 +89,7 @@ def test_opening_leaves_a_trace_and_the_closed_one_closed():
     assert opened.visible(score, is_data).all()
     assert not blind.visible(score, is_data).all()
     (line,) = opened.log
-    assert line.endswith(
-        "UTC: recorded events opened (score > 0.5): approved by the collaboration"
-    )
+    assert line.endswith("UTC: recorded events opened (score > 0.5): approved by the collaboration")
     for reason in ("", "  ", None):
         with pytest.raises(ValueError, match="say why"):
             blind.open(reason)
