@@ -1,4 +1,3 @@
-import copy
 import io
 import json
 import re
@@ -8,10 +7,9 @@ import numpy as np
 import pytest
 import sklearn
 
-from skhep_ml._demo import _closure, _numbers, _sample, run_demo, table
-from skhep_ml._demo._verdict import verdict, warnings_for
+from skhep_ml._demo import _closure, _sample, run_demo, table
 from skhep_ml.datasets import load_higgs
-from skhep_ml.metrics import asimov_significance, best_cut, roc_auc_score, selected_yields
+from skhep_ml.metrics import asimov_significance
 
 N_EVENTS = 8000
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -65,7 +63,8 @@ def test_files(demo):
         "results.json",
     ]
     plots = list((folder / "plots").iterdir())
-    assert len(plots) == 11
+    assert len(plots) >= 20
+    assert {"performance-3.png", "score-by-process-1.png"} <= {path.name for path in plots}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(results))
 
@@ -78,7 +77,7 @@ def test_results_are_plain_json(demo):
 
     text = (folder / "results.json").read_text()
     found = json.loads(text, parse_constant=refuse)
-    assert set(found) == {
+    assert set(found) >= {
         "skhep_ml",
         "sample",
         "settings",
@@ -107,7 +106,10 @@ def test_results_are_plain_json(demo):
 
 def test_page(demo):
     folder, results, _ = demo
-    text = (folder / "report.html").read_text(encoding="utf-8")
+    whole = (folder / "report.html").read_text(encoding="utf-8")
+    # diagrams of models are documents of their own, in sandboxed frames
+    text, n_frames = re.subn(r' sandbox srcdoc="[^"]*"', "", whole)
+    assert n_frames == 2
     page = Page(text)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
@@ -115,7 +117,7 @@ def test_page(demo):
     assert all(load.startswith("data:") for load in page.loads)
     assert "url(" not in text
     assert "@import" not in text
-    assert len(page.images) == 11
+    assert len(page.images) == len(list((folder / "plots").iterdir()))
     assert all(image["alt"] and image["src"].startswith("data:image/png") for image in page.images)
     assert page.headings[0] == "h1"
     assert set(page.headings[1:]) == {"h2"}
@@ -129,7 +131,7 @@ def test_page(demo):
 
 def test_progress_and_terminal_table(demo):
     _, results, progress = demo
-    assert re.findall(r"^\[(\d)/9\] .+ \.\.\. \d+\.\d s$", progress, re.M) == list("123456789")
+    assert re.findall(r"^\[(\d)/7\] .+ \.\.\. \d+\.\d s$", progress, re.M) == list("1234567")
     lines = table(results).splitlines()
     assert "BDT" in lines[0]
     assert "logistic regression" in lines[0]
@@ -177,6 +179,7 @@ def test_processes_are_ordered_signal_first():
 def test_significance_follows_from_its_yields(demo):
     _, results, _ = demo
     for by_uncertainty in results["significance"].values():
+        assert by_uncertainty is not None
         values = []
         for relative, found in by_uncertainty.items():
             s, b = found["signal"]["value"], found["background"]["value"]
@@ -211,8 +214,10 @@ def test_closure_and_ranking_are_complete(demo):
     assert sorted(row["feature"] for row in results["ranking"]) == sorted(names)
     losses = [row["value"] for row in results["ranking"]]
     assert losses == sorted(losses, reverse=True)
-    assert sum(row["gain"] for row in results["ranking"]) == pytest.approx(1)
     assert [row["feature"] for row in results["scaling"]] == names
+    loaded, _ = _sample.load_sample(N_EVENTS)
+    for name, row in results["closure"]["truth"].items():
+        assert row["sum"] == pytest.approx(loaded.truth[loaded.process == name].sum())
     policies = results["closure"]["policies"]
     for row in policies.values():
         assert sum(share["value"] for share in row["shares"]) == pytest.approx(1)
@@ -235,63 +240,6 @@ def toy(n=2000, seed=0):
     X = rng.normal(y[:, None], 1.0, (n, 2)).astype(np.float32)
     process = np.where(y == 1, "S", rng.choice(["B", "C"], n))
     return _sample.Sample(X, y, weight, truth, np.arange(n), process)
-
-
-def test_auc_difference_is_paired():
-    sample = toy()
-    good, bad = sample.X.sum(axis=1), sample.X[:, 0]
-    others = {"same": good.copy(), "bad": bad}
-    found = _numbers.auc_difference(sample.y, good, others, sample.weight)
-    assert found["same"] == {"value": 0.0, "std": 0.0}
-    expected = roc_auc_score(sample.y, good, sample_weight=sample.weight) - roc_auc_score(
-        sample.y, bad, sample_weight=sample.weight
-    )
-    assert found["bad"]["value"] == pytest.approx(expected)
-    unpaired = roc_auc_score(sample.y, bad, sample_weight=sample.weight, return_std=True)[1]
-    assert 0 < found["bad"]["std"] < unpaired
-
-
-def test_auc_difference_error_covers():
-    values, errors = [], []
-    for seed in range(25):
-        sample = toy(500, seed)
-        others = {"one": sample.X[:, 0]}
-        found = _numbers.auc_difference(sample.y, sample.X.sum(axis=1), others, sample.weight)
-        values.append(found["one"]["value"])
-        errors.append(found["one"]["std"])
-    assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.45)
-
-
-def test_significance_uses_validation_for_the_cut_only():
-    validation, test = toy(seed=1), toy(seed=2)
-    yields = {0: 5000.0, 1: 200.0}
-    scores = [part.X.sum(axis=1).astype(float) for part in (validation, test)]
-    pairs = list(zip((validation, test), scores, strict=True))
-    found = _numbers.significance(*pairs, yields)["0.1"]
-    cut = best_cut(
-        validation.y,
-        scores[0],
-        metric="asimov",
-        sample_weight=validation.weight,
-        class_yields=yields,
-        background_uncertainty=0.1,
-    )
-    held = selected_yields(
-        test.y, scores[1] >= cut.threshold, sample_weight=test.weight, class_yields=yields
-    )
-    assert (found["cut"], found["validation"]) == (cut.threshold, cut.value)
-    assert found["signal"] == {"value": held.s, "std": held.s_std}
-    assert found["test"]["value"] == asimov_significance(held.s, held.b, 0.1 * held.b)
-
-
-def test_significance_error_by_varied_yields():
-    class Found:
-        s, s_std, b, b_std = 50.0, 2.0, 400.0, 30.0
-
-    rng = np.random.default_rng(0)
-    s, b = rng.normal(50, 2, 20000), rng.normal(400, 30, 20000)
-    spread = np.std(asimov_significance(s, b, 0.05 * b))
-    assert _numbers._significance_error(Found, 0.05)["std"] == pytest.approx(spread, rel=0.03)
 
 
 def test_signed_difference_by_slow_sums():
@@ -330,44 +278,3 @@ def test_smallest_pvalue():
     found = _closure.smallest_pvalue(rows)
     assert found["feature"] == "b"
     assert found["global_pvalue"] == pytest.approx(1 - 0.9**2)
-
-
-# --- words ---------------------------------------------------------------------------------------
-
-
-def test_verdict_is_made_from_the_numbers(demo):
-    results = copy.deepcopy(demo[1])
-    results["models"]["BDT"]["auc"] = {"value": 0.9, "std": 0.01}
-    results["models"]["logistic regression"]["auc"] = {"value": 0.8, "std": 0.02}
-    results["auc_difference"] = {"value": 0.1, "std": 0.02}
-    results["overtraining"]["ks"] = {"signal": {"pvalue": 0.5}, "background": {"pvalue": 0.2}}
-    text = verdict(results)
-    assert text.startswith(
-        "BDT beats logistic regression: AUC 0.900 ± 0.010 against 0.800 ± 0.020 (5.0 standard"
-    )
-    assert text.endswith("no sign of overtraining (KS p = 0.50 signal, 0.20 background).")
-
-    results["auc_difference"]["value"] = -0.1
-    assert verdict(results).startswith("logistic regression beats BDT: AUC 0.800 ± 0.020 against")
-    results["auc_difference"]["value"] = 0.04
-    assert "cannot be told apart" in verdict(results)
-    results["overtraining"]["ks"]["signal"]["pvalue"] = 0.001
-    assert "scores of training events are too good" in verdict(results)
-
-
-def test_warnings_name_processes_that_count_little(demo):
-    results = copy.deepcopy(demo[1])
-    for row in results["weights"].values():
-        row["effective"] = 1000.0
-    for row in results["working_point"]["yields"].values():
-        row["effective"], row["after"] = 50.0, {"value": 5.0, "std": 1.0}
-    results["settings"]["max_events"] = None
-    assert warnings_for(results) == []
-    results["weights"]["Z"]["effective"] = 25.0
-    results["working_point"]["yields"]["W"]["effective"] = 4.0
-    results["working_point"]["yields"]["ttbar"]["after"]["value"] = -1.0
-    few, left, gone = warnings_for(results)
-    assert few.startswith("Z: ")
-    assert "20%" in few
-    assert "W (4.0)" in left
-    assert "ttbar is not positive" in gone

@@ -2,11 +2,8 @@
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
-import math
 import os
-import platform
 import time
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -18,7 +15,6 @@ from skhep_ml import __version__
 from skhep_ml._extras import import_extra
 from skhep_ml._files import writable_folder, write_file
 
-PACKAGES = ("numpy", "scipy", "scikit-learn", "xgboost", "matplotlib")
 N_ESTIMATORS = 120
 #: Threads of a fit: a fixed number, since sums of floats in another order give other trees.
 N_THREADS = 2
@@ -97,14 +93,15 @@ def run_demo(
     folder = writable_folder(out)
     plots = writable_folder(folder / "plots")
 
-    stage = Stages(9, stream)
-    results, figures = _analyse(n_jobs, max_events, n_estimators, stage)
+    stage = Stages(7, stream)
+    results, report = _analyse(n_jobs, max_events, n_estimators, stage)
     with stage("write", f"writing {folder}"):
-        from skhep_ml._demo._page import build_report
+        from skhep_ml.report import Figure
 
-        report, pictures = build_report(results, figures)
-        for name, png in pictures.items():
-            write_file(plots / f"{name}.png", png)
+        for section in report.sections:
+            for k, block in enumerate(section.blocks):
+                if isinstance(block, Figure):
+                    write_file(plots / f"{section.anchor}-{k + 1}.png", block.png)
         report.write(folder / "report.html")
         write_file(folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results
@@ -112,8 +109,8 @@ def run_demo(
 
 def _analyse(
     n_jobs: int, max_events: int | None, n_estimators: int, stage: Stages
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All numbers and figures."""
+) -> tuple[dict[str, Any], Any]:
+    """All numbers, and the report."""
     import xgboost  # noqa: F401  its threads can be limited once it is loaded
 
     from skhep_ml._demo._sample import load_sample
@@ -137,128 +134,99 @@ def _analyse(
 
 def _measure(
     sample: Any, events: Any, settings: dict[str, Any], stage: Stages
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    from skhep_ml._demo import _closure, _figures, _numbers, _sample
-    from skhep_ml._demo._verdict import verdict, warnings_for
+) -> tuple[dict[str, Any], Any]:
+    from skhep_ml._demo import _closure, _figures, _numbers, _page, _sample
     from skhep_ml.datasets._files import DATA
+    from skhep_ml.report import make_report
+    from skhep_ml.report._numbers import search_table
+    from skhep_ml.report._report import plain_values
 
     n_jobs = settings["n_jobs"]
-    names, yields = events.feature_names, events.class_yields
-    figures: dict[str, Any] = {}
+    names = events.feature_names
     with stage("search", "grid search of the BDT by event-number folds"):
         train, validation, test = sample.split()
         pipeline = _sample.bdt_pipeline(settings["n_estimators"], settings["n_threads"])
         found = _sample.search(pipeline, train, n_jobs)
         best = found.best_estimator_
     with stage("rotate", "rotating cross-validation of BDT and logistic regression"):
-        logistic = _sample.logistic_pipeline()
-        scores = {
+        models = {
             "BDT": _sample.rotate(best, sample, n_jobs),
             # in this process, whose threads are limited: the same numbers for any n_jobs
-            "logistic regression": _sample.rotate(logistic, sample, n_jobs=1),
+            "logistic regression": _sample.rotate(_sample.logistic_pipeline(), sample, n_jobs=1),
         }
-        models = {
-            name: _numbers.performance(sample.y, values, sample.weight)
-            for name, values in scores.items()
-        }
-        other = {"logistic regression": scores["logistic regression"]}
-        difference = _numbers.auc_difference(sample.y, scores["BDT"], other, sample.weight)
-    with stage("significance", "significance, working point"):
-        fitted = {"BDT": best, "logistic regression": _sample.fit(logistic, train)}
-        held = {
-            name: [(part, _sample.score(model, part)) for part in (validation, test)]
-            for name, model in fitted.items()
-        }
-        significance = {
-            name: _numbers.significance(parts[0], parts[1], yields) for name, parts in held.items()
-        }
-        cut = significance["BDT"][f"{_numbers.WORKING_UNCERTAINTY:g}"]["cut"]
-        test_score = held["BDT"][1][1]
-        point = _numbers.working_point(test, test_score, cut, yields)
-        figures["significance"] = _figures.significance_scan(test, test_score, yields, cut)
-        figures["confusion"] = _figures.confusion(test, test_score, cut)
-    with stage("overtraining", "training against test"):
-        display = _figures.train_and_test(best, train, test)
-        figures["overtraining"] = display.figure_
-        ks = {"signal": display.ks_signal, "background": display.ks_background}
-        overtraining = _numbers.overtraining(best, train, test, ks)
-    with stage("ranking", "feature ranking"):
-        ranking = _numbers.ranking(best, test, names)
-        figures["ranking"] = _figures.ranking(ranking)
     with stage("closure", "negative-weight policies against the unsigned truth"):
         policies, _ = _closure.closure(best, train, test, names.index("n_jets"))
         features = _closure.feature_agreement(sample, names)
-        figures["policy_losses"] = _figures.policy_losses(policies)
-        figures["policy_shares"] = _figures.policy_shares(policies)
-        figures["signed_score"] = _figures.signed_against_truth(sample, scores["BDT"])
-    with stage("figures", "plots"):
-        figures.update(_figures.curves(sample, scores))
-        figures["score"] = _figures.by_process(sample, scores["BDT"])
-        figures["weights"] = _figures.weights(sample)
-
-    results = {
-        "skhep_ml": __version__,
-        "sample": {
-            "events": len(sample),
+        score = models["BDT"].predict_proba(sample.X, groups=sample.groups)[:, 1]
+        closure = {
+            "policies": policies,
+            "score": _closure.signed_agreement(score, sample, _closure.SCORE_EDGES),
+            "features": features,
+            "smallest": _closure.smallest_pvalue(features),
+            "truth": _numbers.truth_table(sample),
+        }
+        figures = {
+            "policy_losses": _figures.policy_losses(policies),
+            "policy_shares": _figures.policy_shares(policies),
+            "signed_score": _figures.signed_against_truth(sample, score),
+        }
+    with stage("report", "performance, significance, features, plots"):
+        report = make_report(
+            models,
+            sample.X,
+            sample.y,
+            sample_weight=sample.weight,
+            groups=sample.groups,
+            path=None,
+            process=sample.process,
+            class_yields=events.class_yields,
+            variables={"visible_mass": sample.X[:, names.index("visible_mass")]},
+            feature_names=names,
+            title="Higgs boson to tau pairs: boosted trees against logistic regression",
+            subtitle=(
+                f"{len(sample):,} simulated events, {len(names)} features, signed event weights "
+                f"normalised to {events.luminosity:g} fb⁻¹ at 13 TeV"
+            ),
+            skip=["Data summary", "Search"],
+        )
+    with stage("sections", "closure, search and scaling"):
+        results = {**report.numbers, "skhep_ml": __version__}
+        results["sample"] = {
+            **results["sample"],
             "training": len(train),
             "validation": len(validation),
             "test": len(test),
             "features": len(names),
             "luminosity": float(events.luminosity),
-            "class_yields": {str(k): float(v) for k, v in yields.items()},
+            "class_yields": {str(k): float(v) for k, v in events.class_yields.items()},
             "sha256": hashlib.sha256((DATA / "higgs.npz").read_bytes()).hexdigest(),
-        },
-        "settings": {
+        }
+        results["settings"] = {
+            **results["settings"],
             **settings,
             "random_state": _sample.SEED,
-            "salt": 0,
             "search_folds": _sample.SEARCH_FOLDS,
             "rotating_folds": _sample.ROTATING_FOLDS,
             "fractions": list(_sample.FRACTIONS),
-            "working_uncertainty": _numbers.WORKING_UNCERTAINTY,
-            "min_effective_background": _numbers.MIN_EFFECTIVE_BACKGROUND,
-        },
-        "search": _numbers.search_table(found),
-        "models": models,
-        "auc_difference": difference["logistic regression"],
-        "significance": significance,
-        "working_point": point,
-        "overtraining": overtraining,
-        "ranking": ranking,
-        "weights": _numbers.weight_table(sample),
-        "closure": {
-            "policies": policies,
-            "score": _closure.signed_agreement(scores["BDT"], sample, _closure.SCORE_EDGES),
-            "features": features,
-            "smallest": _closure.smallest_pvalue(features),
-        },
-        "scaling": _numbers.scaling_table(best, names),
-        "seconds": stage.seconds,
-        "versions": {
-            "python": platform.python_version(),
-            "skhep_ml": __version__,
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
-    }
-    results["verdict"] = verdict(results)
-    results["warnings"] = warnings_for(results)
-    return _finite(results), figures
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        }
+        results["search"] = search_table(found)
+        results["closure"] = closure
+        results["scaling"] = _numbers.scaling_table(best, names)
+        if settings["max_events"] is not None:
+            results["warnings"] += [f"A reduced sample of {len(sample):,} events was used."]
+        place = [section.title for section in report.sections].index("Models")
+        report.sections[place:place] = _page.sections(results, figures)
+    results["seconds"] = stage.seconds
+    report.sections.append(_page.run_section(results))
+    report.warnings = results["warnings"]
+    results = plain_values(results)
+    report.numbers = results
+    return results, report
 
 
 def table(results: dict[str, Any]) -> str:
     """Short table for the terminal."""
-    from skhep_ml._demo._page import front_rows
+    from skhep_ml.report._sections import front_rows
 
     names = list(results["models"])
     rows = [["", *names], *front_rows(results)]

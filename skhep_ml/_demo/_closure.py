@@ -10,10 +10,10 @@ from scipy.stats import chi2
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skhep_ml._demo._numbers import auc_difference, number, performance
 from skhep_ml._demo._sample import SEED, Sample, fit, score
 from skhep_ml.exceptions import BiasedWeightsWarning
 from skhep_ml.metrics._base import efficiency_error
+from skhep_ml.report._numbers import auc_difference, number, performance
 from skhep_ml.weights import apply_negative_weights, balance_classes
 
 POLICIES = ("refine", "keep", "drop", "abs")

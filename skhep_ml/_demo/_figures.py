@@ -1,142 +1,15 @@
-"""The pictures of the demo."""
+"""The pictures that the demo adds to its report."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from skhep_ml._demo._closure import MIN_EVENTS, POLICIES, SCORE_EDGES, TRUTH, signed_difference
-from skhep_ml._demo._numbers import BACKGROUND_UNCERTAINTIES
-from skhep_ml._demo._sample import Sample, score
-from skhep_ml._extras import import_extra
-from skhep_ml.plotting import (
-    ConfusionDisplay,
-    ImportanceDisplay,
-    OvertrainingDisplay,
-    RejectionDisplay,
-    RocDisplay,
-    ScoreDisplay,
-    SignificanceDisplay,
-)
+from skhep_ml._demo._sample import Sample
 from skhep_ml.plotting._style import COLORS, hep_axes, ticks_inside
-
-Scores = Mapping[str, NDArray[np.float64]]
-
-
-def canvas(width: float = 6.6, height: float = 4.7, **subplots: Any) -> Any:
-    """Axes on a figure of their own, outside pyplot's list of open figures."""
-    matplotlib_figure = import_extra("matplotlib.figure", "plot")
-    figure = matplotlib_figure.Figure(figsize=(width, height), layout="constrained")
-    with hep_axes(figure):
-        return figure.subplots(**subplots)
-
-
-def curves(sample: Sample, scores: Scores) -> dict[str, Any]:
-    """ROC and rejection of all models."""
-    figures = {}
-    for key, display in (("roc", RocDisplay), ("rejection", RejectionDisplay)):
-        ax = canvas()
-        for name, values in scores.items():
-            display.from_predictions(
-                sample.y, values, sample_weight=sample.weight, name=name, ax=ax
-            )
-        figures[key] = ax.figure
-    return figures
-
-
-def by_process(sample: Sample, scores: NDArray[np.float64]) -> Any:
-    """Score stacked by process."""
-    signal = [name for name in sample.processes() if sample.y[sample.process == name][0] == 1]
-    display = ScoreDisplay.from_predictions(
-        scores,
-        sample.process,
-        sample_weight=sample.weight,
-        signal=signal,
-        name="BDT",
-        ax=canvas(),
-    )
-    return display.figure_
-
-
-def train_and_test(model: Pipeline, train: Sample, test: Sample) -> Any:
-    """Overtraining check; the display holds the KS results."""
-    return OvertrainingDisplay.from_predictions(
-        train.y,
-        score(model, train),
-        test.y,
-        score(model, test),
-        sample_weight_train=train.weight,
-        sample_weight_test=test.weight,
-        ax=canvas(),
-    )
-
-
-def significance_scan(
-    test: Sample, scores: NDArray[np.float64], class_yields: Mapping[int, float], cut: float
-) -> Any:
-    """Expected significance against the cut."""
-    display = SignificanceDisplay.from_predictions(
-        test.y,
-        scores,
-        sample_weight=test.weight,
-        class_yields=class_yields,
-        background_uncertainties=BACKGROUND_UNCERTAINTIES,
-        cut=cut,
-        ax=canvas(),
-    )
-    return display.figure_
-
-
-def confusion(test: Sample, scores: NDArray[np.float64], cut: float) -> Any:
-    """Confusion matrix of a cut, each true class normalised to 1."""
-    names = np.array(["background", "signal"])
-    display = ConfusionDisplay.from_predictions(
-        names[test.y],
-        names[(scores >= cut).astype(int)],
-        sample_weight=test.weight,
-        labels=names.tolist(),
-        normalize="true",
-        ax=canvas(4.8, 4.0),
-    )
-    return display.figure_
-
-
-def ranking(rows: list[dict[str, Any]], n_shown: int = 15) -> Any:
-    """Permutation importances of the leading features."""
-    rows = rows[:n_shown]
-    display = ImportanceDisplay.from_importances(
-        [row["feature"] for row in rows],
-        [row["value"] for row in rows],
-        [row["std"] for row in rows],
-        ax=canvas(6.6, 4.9),
-    )
-    display.ax_.set_xlabel("AUC lost when the feature is shuffled")
-    return display.figure_
-
-
-def weights(sample: Sample) -> Any:
-    """Size of the weights by process: positive ones upwards, negative ones downwards."""
-    ax = canvas()
-    size = np.log10(np.abs(sample.weight))
-    edges = np.linspace(np.floor(size.min() * 2) / 2, np.ceil(size.max() * 2) / 2, 41)
-    with hep_axes(ax):
-        for name, color in zip(sample.processes(), COLORS, strict=False):
-            here = sample.process == name
-            positive, negative = here & (sample.weight > 0), here & (sample.weight < 0)
-            ax.stairs(
-                np.histogram(size[positive], edges)[0], edges, color=color, lw=1.8, label=name
-            )
-            if negative.any():
-                counts = np.histogram(size[negative], edges)[0]
-                ax.stairs(-counts, edges, color=color, lw=1.8, ls="--")
-        ax.axhline(0, color="0.3", lw=0.8)
-        ax.set(xlabel=r"$\log_{10}|w|$", ylabel="Simulated events (w < 0: downwards)")
-        ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
-        ticks_inside(ax)
-        ax.legend(ncols=2)
-    return ax.figure
+from skhep_ml.report._figures import canvas
 
 
 def policy_losses(rows: Mapping[str, Any]) -> Any:

@@ -116,8 +116,7 @@ def search(model: Pipeline, sample: Sample, n_jobs: int) -> GridSearchCV:
     return found.fit(sample.X, sample.y, sample_weight=sample.weight, groups=sample.groups)
 
 
-def rotate(model: Pipeline, sample: Sample, n_jobs: int) -> NDArray[np.float64]:
-    """Score of every event by the one of five models that did not see it."""
+def rotate(model: Pipeline, sample: Sample, n_jobs: int) -> RotatingClassifier:
+    """Fit the model in rotation, so that every event is scored by one that did not see it."""
     rotating = RotatingClassifier(clone(model), n_splits=ROTATING_FOLDS, n_jobs=n_jobs)
-    rotating.fit(sample.X, sample.y, sample_weight=sample.weight, groups=sample.groups)
-    return np.asarray(rotating.predict_proba(sample.X, groups=sample.groups)[:, 1], np.float64)
+    return rotating.fit(sample.X, sample.y, sample_weight=sample.weight, groups=sample.groups)

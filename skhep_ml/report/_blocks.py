@@ -1,6 +1,7 @@
-"""What a report is made of: sections of paragraphs, figures, tables and code."""
+"""What a report is made of: sections of paragraphs, figures, tables, code and diagrams."""
 
 import base64
+import html
 import io
 import re
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ class Figure:
         The same for those who cannot see it.
     width : int, default=0
         Width in pixels at which the page shows it; 0 shows it as large as there is room.
+    source : matplotlib.figure.Figure, default=None
+        What it was rendered from, for vector formats.
 
     Examples
     --------
@@ -38,6 +41,7 @@ class Figure:
     caption: str
     alt: str
     width: int = 0
+    source: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_matplotlib(cls, figure: Any, *, caption: str, alt: str, dpi: int = 150) -> "Figure":
@@ -62,12 +66,26 @@ class Figure:
         # no metadata: the same numbers give the same bytes
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
         width = round(96 * figure.get_size_inches()[0])
-        return cls(buffer.getvalue(), caption, alt, width)
+        return cls(buffer.getvalue(), caption, alt, width, figure)
 
     @property
     def uri(self) -> str:
         """The picture as a data URI."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode('ascii')}"
+
+    def pdf(self) -> bytes | None:
+        """Render the picture as PDF.
+
+        Returns
+        -------
+        bytes or None
+            None for a picture that was not made from a matplotlib figure.
+        """
+        if self.source is None:
+            return None
+        buffer = io.BytesIO()
+        self.source.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -134,7 +152,43 @@ class Code:
     text: str
 
 
-Block = str | Figure | Table | Code
+@dataclass(frozen=True)
+class Diagram:
+    """HTML from elsewhere, shown in a frame of its own, such as an estimator's diagram.
+
+    Parameters
+    ----------
+    html : str
+        The HTML; scripts are left out.
+    text : str
+        The same as text, for formats other than HTML.
+    title : str
+        Name of the frame.
+    height : int, default=240
+        Height of the frame in pixels; the reader can change it.
+
+    Examples
+    --------
+    >>> from skhep_ml.report import Diagram
+    >>> Diagram("<b>x</b><script>alert(1)</script>", "x", "A letter").document
+    '<!DOCTYPE html><html lang="en"><title>A letter</title><body><b>x</b></body></html>'
+    """
+
+    html: str
+    text: str
+    title: str
+    height: int = 240
+
+    @property
+    def document(self) -> str:
+        """The document inside the frame."""
+        body = re.sub(r"<script\b.*?</script>", "", self.html, flags=re.DOTALL | re.IGNORECASE)
+        body = re.sub(r"</?(html|head|body)\b[^>]*>|<!DOCTYPE[^>]*>", "", body)
+        title = html.escape(self.title)
+        return f'<!DOCTYPE html><html lang="en"><title>{title}</title><body>{body}</body></html>'
+
+
+Block = str | Figure | Table | Code | Diagram
 
 
 @dataclass
@@ -145,7 +199,7 @@ class Section:
     ----------
     title : str
         Heading, also in the contents list.
-    blocks : list of str, Figure, Table or Code, default=[]
+    blocks : list of str, Figure, Table, Code or Diagram, default=[]
         Content in order; a string is a paragraph.
 
     Examples
