@@ -24,8 +24,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 default_role = "code"
 exclude_patterns = ["_build"]
-# docstrings inherited from scikit-learn point into its user guide
-suppress_warnings = ["ref.ref"]
+# docstrings inherited from scikit-learn point into its user guide and its glossary
+suppress_warnings = ["ref.ref", "ref.term"]
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = f"skhep_ml {version}"

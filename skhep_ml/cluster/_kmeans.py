@@ -47,9 +47,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         Smallest and largest number that "auto" tries.
     silhouette_samples : int, default=5000
         Events, drawn at random, on which "auto" clusters and takes silhouettes.
-    init : {"k-means++", "random"}, callable or array of shape (n_clusters, n_features), \
-            default="k-means++"
-        Initial centres, as in scikit-learn.
+    init : {"k-means++", "random"}, callable or array, default="k-means++"
+        Initial centres, as in scikit-learn; an array has shape (n_clusters, n_features).
     n_init : "auto" or int, default="auto"
         Runs from different initial centres, of which the best counts: 1 for "k-means++" (4 on a
         batch) and for arrays, otherwise 10.

@@ -209,11 +209,13 @@ class RandomForestClassifier(_WeightedForest, sklearn.ensemble.RandomForestClass
     max_depth : int, default=None
         Depth of a tree; None grows until leaves are pure. Leaves of a few dozen events
         (``min_samples_leaf``) make overlapping classes quicker and better.
-    min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_features, max_leaf_nodes, \
-            min_impurity_decrease, bootstrap, n_jobs, verbose, warm_start, ccp_alpha, max_samples, \
-            monotonic_cst
+    min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_features :
         As in scikit-learn. Under ``negative_weights="keep"`` a leaf holds at least 64 / r^2
-        events, r = sum w / sum abs(w), and ``monotonic_cst`` is refused.
+        events, r = sum w / sum abs(w).
+    max_leaf_nodes, min_impurity_decrease, bootstrap, n_jobs, verbose, warm_start :
+        As in scikit-learn.
+    ccp_alpha, max_samples, monotonic_cst :
+        As in scikit-learn; ``negative_weights="keep"`` refuses ``monotonic_cst``.
     oob_score : bool or callable, default=False
         Estimate the score with the trees that have not drawn an event; True for the accuracy, or a
         metric ``(y_true, y_pred, sample_weight=)`` on class numbers. It gets the original signed
@@ -235,8 +237,9 @@ class RandomForestClassifier(_WeightedForest, sklearn.ensemble.RandomForestClass
 
     Attributes
     ----------
-    estimators_, classes_, n_classes_, n_features_in_, feature_names_in_, feature_importances_, \
-            oob_decision_function_, estimators_samples_
+    classes_, n_classes_, n_features_in_, feature_names_in_, feature_importances_ :
+        As in scikit-learn.
+    estimators_, oob_decision_function_, estimators_samples_ :
         As in scikit-learn; where signed weights were kept, ``estimators_`` are regression trees.
     oob_score_ : float
         Score over the events that at least one tree has not drawn, under the original weights.
@@ -450,11 +453,13 @@ class RandomForestRegressor(_WeightedForest, sklearn.ensemble.RandomForestRegres
     max_depth : int, default=None
         Depth of a tree; None grows until leaves are pure. Leaves of a few dozen events
         (``min_samples_leaf``) make noisy targets quicker and better.
-    min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_features, max_leaf_nodes, \
-            min_impurity_decrease, bootstrap, n_jobs, verbose, warm_start, ccp_alpha, max_samples, \
-            monotonic_cst
+    min_samples_split, min_samples_leaf, min_weight_fraction_leaf, max_features :
         As in scikit-learn. Under ``negative_weights="keep"`` a leaf holds at least 64 / r^2
-        events, r = sum w / sum abs(w), and ``monotonic_cst`` is refused.
+        events, r = sum w / sum abs(w).
+    max_leaf_nodes, min_impurity_decrease, bootstrap, n_jobs, verbose, warm_start :
+        As in scikit-learn.
+    ccp_alpha, max_samples, monotonic_cst :
+        As in scikit-learn; ``negative_weights="keep"`` refuses ``monotonic_cst``.
     oob_score : bool or callable, default=False
         Estimate the score with the trees that have not drawn an event; True for R^2, or a metric
         ``(y_true, y_pred, sample_weight=)``. It gets the original signed weights; without weights,
@@ -473,8 +478,9 @@ class RandomForestRegressor(_WeightedForest, sklearn.ensemble.RandomForestRegres
 
     Attributes
     ----------
-    estimators_, n_outputs_, n_features_in_, feature_names_in_, feature_importances_, \
-            oob_prediction_, estimators_samples_
+    n_outputs_, n_features_in_, feature_names_in_, feature_importances_ :
+        As in scikit-learn.
+    estimators_, oob_prediction_, estimators_samples_ :
         As in scikit-learn; where signed weights were kept, the trees in ``estimators_`` predict
         the numerators and the denominator of Notes.
     oob_score_ : float

@@ -18,6 +18,7 @@ from skhep_ml.report import _back, _inputs, _sections
 from skhep_ml.report._blocks import Section
 from skhep_ml.report._call import call_text
 from skhep_ml.report._events import PARTS, check_class_yields, check_parts, check_sample
+from skhep_ml.report._figures import canvas
 from skhep_ml.report._measure import measure, split_recorded, visible_recorded
 from skhep_ml.report._models import named_models
 from skhep_ml.report._report import Report, check_report_path, plain_values
@@ -182,6 +183,8 @@ def make_report(
     named = named_models(models)
     _check_arguments(named, test, open_test, is_data, blind, skip, systematics)
     import_extra("matplotlib", "plot,report")
+    if style is not None:
+        canvas(style=style)  # an unknown one is an error before any work
     given: dict[str, Any] = {
         "y": y,
         "sample_weight": sample_weight,

@@ -10,7 +10,7 @@ from sklearn.utils.validation import _num_samples
 
 from skhep_ml.inspection import event_overlap, permutation_importances
 from skhep_ml.metrics import roc_auc_scorer
-from skhep_ml.plotting import Blind, OvertrainingDisplay
+from skhep_ml.plotting import Blind, OvertrainingDisplay, RocDisplay
 from skhep_ml.plotting._blind import bool_mask
 from skhep_ml.report._events import Sample, check_parts, check_sample, yield_weights
 from skhep_ml.report._models import (
@@ -109,7 +109,15 @@ def measure(
         "background_uncertainties": list(BACKGROUND_UNCERTAINTIES),
         "salt": 0,
     }
-    numbers["models"] = {one.name: _model_numbers(one, judged) for one in ones}
+    study.roc = [
+        RocDisplay._make(
+            judged.signal, one.score, sample_weight=judged.weight, pos_label=None, name=one.name
+        )
+        for one in ones
+    ]
+    numbers["models"] = {
+        one.name: _model_numbers(one, judged, roc) for one, roc in zip(ones, study.roc, strict=True)
+    }
     numbers["auc_difference"] = _difference(study)
     numbers["significance"], numbers["working_point"] = {}, None
     try:
@@ -175,8 +183,9 @@ def _sample_numbers(study: Study, choose_rows: NDArray[np.bool_]) -> dict[str, A
     }
 
 
-def _model_numbers(one: Scored, sample: Sample) -> dict[str, Any]:
-    found = performance(sample.signal, one.score, sample.weight)
+def _model_numbers(one: Scored, sample: Sample, roc: RocDisplay) -> dict[str, Any]:
+    auc = (roc.roc_auc, roc.roc_auc_std)
+    found = performance(sample.signal, one.score, sample.weight, auc)
     found["folds"] = None
     if one.fold is not None:
         found["folds"] = fold_spread(sample.signal, one.score, sample.weight, one.fold)

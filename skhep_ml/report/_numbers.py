@@ -36,14 +36,19 @@ def number(value: Any, std: Any) -> Number:
 
 
 def performance(
-    signal: NDArray[Any], score: NDArray[np.float64], weight: NDArray[np.float64]
+    signal: NDArray[Any],
+    score: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    auc: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """AUC and background rejections with errors."""
+    """AUC, if it is not known with its error, and background rejections with errors."""
+    if auc is None:
+        auc = roc_auc_score(signal, score, sample_weight=weight, return_std=True)
     rejection = background_rejection_score(
         signal, score, signal_efficiency=SIGNAL_EFFICIENCIES, sample_weight=weight, return_std=True
     )
     return {
-        "auc": number(*roc_auc_score(signal, score, sample_weight=weight, return_std=True)),
+        "auc": number(*auc),
         "rejection": {
             f"{efficiency:g}": number(value, std)
             for efficiency, value, std in zip(SIGNAL_EFFICIENCIES, *rejection, strict=True)

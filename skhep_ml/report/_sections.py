@@ -7,10 +7,10 @@ import numpy as np
 from skhep_ml._format import number, p_value, percent, with_error
 from skhep_ml.plotting import (
     CalibrationDisplay,
+    ComparisonDisplay,
     ConfusionDisplay,
     PrecisionRecallDisplay,
     RejectionDisplay,
-    RocDisplay,
     ScoreDisplay,
     SignificanceDisplay,
 )
@@ -154,7 +154,7 @@ def performance(study: Study) -> Section:
 
     blocks += [
         Figure.from_matplotlib(
-            curves(RocDisplay, 4.7, sample.weight, ratio=False),
+            ComparisonDisplay(displays=study.roc).plot(**study.look()).figure_,
             caption=f"ROC curves. {study.caption()} Bands: statistical error of the background "
             "efficiency.",
             alt=f"ROC curves with error bands; area under the curve: {auc}.",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skhep_ml._frames import column_positions
 from skhep_ml._identifiers import take_id_columns
 from skhep_ml.inspection._table import EventTable
-from skhep_ml.plotting import Blind
+from skhep_ml.plotting import Blind, RocDisplay
 from skhep_ml.report._events import Sample
 from skhep_ml.report._figures import canvas
 from skhep_ml.report._models import Scored, rotating_part
@@ -49,6 +49,8 @@ class Study:
     yields_from: str
     pos_label: Any
     numbers: dict[str, Any]
+    #: ROC curve of every model, not drawn yet
+    roc: list[RocDisplay] = field(default_factory=list)
     #: display of training against test events, and which events these are
     overtraining: Any = None
     overtraining_how: str = ""

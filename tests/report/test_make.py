@@ -11,9 +11,11 @@ from sklearn.linear_model import LogisticRegression as PlainLogistic
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import Bunch
 
 from skhep_ml.datasets import make_signed_events
 from skhep_ml.ensemble import BDTClassifier
+from skhep_ml.inspection import evaluate_systematics
 from skhep_ml.linear_model import LogisticRegression
 from skhep_ml.metrics import roc_auc_score, roc_auc_scorer, selected_yields
 from skhep_ml.model_selection import EventNumberKFold, RotatingClassifier
@@ -390,6 +392,28 @@ def test_too_few_events_for_a_cut_is_said(linear):
     assert "Working point" not in titles(report)
 
 
+def test_systematics_are_shown(sample, linear):
+    nominal = Bunch(
+        data=sample["X"],
+        target=sample["y"],
+        weight=sample["sample_weight"],
+        event_number=sample["groups"],
+        process=sample["process"],
+    )
+    varied = {"scale": (1.1 * sample["X"], 0.9 * sample["X"])}
+    result = evaluate_systematics(linear, nominal, varied)
+    report = make_report(
+        linear, **sample, systematics=result, style="CMS", path=None, skip=list(SECTIONS)
+    )
+    section = report.sections[0]
+    assert section.title == "Systematics"
+    table = section.blocks[-1]
+    assert [row[0] for row in table.rows] == ["nominal", "scale up", "scale down"]
+    assert section.blocks[-2].png.startswith(b"\x89PNG")
+    for finding in result.findings:
+        assert finding in section.blocks
+
+
 # --- test events and recorded events -------------------------------------------------------------
 
 
@@ -485,6 +509,7 @@ def test_labels_and_weights_of_recorded_events_are_not_read(sample, linear):
         ({"is_data": np.zeros(1600, bool)}, ValueError, "say what of them is not looked at"),
         ({"is_data": np.zeros(3, bool), "blind": Blind(0.5)}, ValueError, "is_data must be bool"),
         ({"is_data": np.zeros(1600, bool), "blind": 0.5}, TypeError, "must be a Blind"),
+        ({"style": "UA1"}, ValueError, "none of mplhep's"),
         ({"systematics": "table"}, TypeError, "what evaluate_systematics returns"),
         ({"class_yields": {0: 1.0}}, ValueError, "class_yields has the labels"),
         ({"class_yields": {0: 1.0, 1: -1.0}}, ValueError, "must be positive"),
