@@ -545,7 +545,7 @@ class _Bar:
         if total is not None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, desc="trials", leave=False)
+            self._bar = tqdm(total=total, desc="trials", leave=False, mininterval=0)
 
     def update(self, n: int, best: float) -> None:
         if self._bar is not None:
