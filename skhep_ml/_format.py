@@ -17,6 +17,8 @@ def with_error(value: float | None, std: float | None, *, sign: bool = False) ->
     plus = "+" if sign else ""
     if std is None or not math.isfinite(std):
         return f"{value:{plus},.4g}"
+    if std < 1e-12 * abs(value):  # rounding of floats
+        std = 0.0
     digits = 2 if std == 0 else 1 - math.floor(math.log10(std))
     # 0.0996 rounds up to 0.10: two significant digits then end one place earlier
     if std and round(std, digits) >= 10 ** (2 - digits):

@@ -77,18 +77,22 @@ def cross_fit_folds(
     Equal rows share a fold, unless most rows equal others: then their copies are spread, since a
     fold with values of its own would tell nothing.
     """
-    if groups is None:
-        groups = content_identifiers(table)
-        _, first, count = np.unique(event_hash(groups), return_inverse=True, return_counts=True)
-        if mostly_repeated(count):
-            order = np.argsort(first, kind="stable")
-            start = np.cumsum(count) - count
-            copy = np.empty(len(table), dtype=np.uint64)
-            copy[order] = np.arange(len(table)) - np.repeat(start, count)
-            groups = np.column_stack([groups, copy])
-    fold = event_fold(groups, n_splits, kind)
+    fold = event_fold(row_identifiers(table) if groups is None else groups, n_splits, kind)
     check_no_empty_fold(fold, n_splits)
     return fold
+
+
+def row_identifiers(table: NDArray[Any]) -> NDArray[np.uint64]:
+    """Identifiers of rows by their content; copies have different ones where most rows repeat."""
+    groups = content_identifiers(table)
+    _, first, count = np.unique(event_hash(groups), return_inverse=True, return_counts=True)
+    if not mostly_repeated(count):
+        return groups
+    order = np.argsort(first, kind="stable")
+    start = np.cumsum(count) - count
+    copy = np.empty(len(table), dtype=np.uint64)
+    copy[order] = np.arange(len(table)) - np.repeat(start, count)
+    return np.column_stack([groups, copy])
 
 
 class TwoSampleFit(NamedTuple):

@@ -1,11 +1,8 @@
 """The demo: search, rotate, measure and report on the embedded events."""
 
-import contextlib
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterator
 from typing import Any, TextIO
 
 import sklearn
@@ -14,38 +11,13 @@ from threadpoolctl import threadpool_limits
 from skhep_ml import __version__
 from skhep_ml._extras import import_extra
 from skhep_ml._files import writable_folder, write_file
+from skhep_ml._stages import Stages
 
 N_ESTIMATORS = 120
 #: Threads of a fit: a fixed number, since sums of floats in another order give other trees.
 N_THREADS = 2
 #: Threads that share fewer events wait for each other longer than they work.
 EVENTS_PER_THREAD = 10_000
-
-
-class Stages:
-    """Progress on a stream, and the seconds of every stage."""
-
-    def __init__(self, total: int, stream: TextIO | None) -> None:
-        self.total = total
-        self.stream = stream
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, name: str, what: str) -> Iterator[None]:
-        self._print(f"[{len(self.seconds) + 1}/{self.total}] {what} ...")
-        start = time.perf_counter()
-        try:
-            yield
-        except BaseException:
-            self._print("\n")
-            raise
-        self.seconds[name] = round(time.perf_counter() - start, 2)
-        self._print(f" {self.seconds[name]:.1f} s\n")
-
-    def _print(self, text: str) -> None:
-        if self.stream is not None:
-            self.stream.write(text)
-            self.stream.flush()
 
 
 def run_demo(

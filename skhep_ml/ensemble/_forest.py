@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import align_columns, check_event_id, check_event_weight
+from skhep_ml.ensemble._objectives import signed_leaf_events
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.weights._policies import TrainingWeights, check_policy, prepare_weights
 
@@ -38,8 +39,6 @@ _TREE_PARAMETERS = (
     "ccp_alpha",
     "max_samples",
 )
-# distinct events of a leaf under "keep", in units of 1 / r^2
-_LEAF_EVENTS = 64
 
 
 class _WeightedForest:
@@ -122,19 +121,11 @@ class _WeightedForest:
     ) -> None:
         """Grow trees on signed targets under abs(w), and take them over.
 
-        A leaf holds at least 64 / r^2 distinct events, r = sum w / sum abs(w), so that its mean
-        sign, r on average with error 1 / sqrt(n), is well away from zero.
+        A leaf holds at least the distinct events of `signed_leaf_events`.
         """
         size = np.abs(weight)
         n_events = np.count_nonzero(size)
-        events = int(np.ceil(_LEAF_EVENTS * (size.sum() / weight.sum()) ** 2))
-        if events > n_events / 2:
-            msg = (
-                f"negative_weights='keep': the weights sum to {weight.sum() / size.sum():.1%} of "
-                f"the sum of abs(w), so a meaningful leaf needs {events} events and {n_events} do "
-                "not fill two: the model is almost constant; 'refine' may do better"
-            )
-            warnings.warn(msg, WeightWarning, stacklevel=5)
+        events = int(np.ceil(signed_leaf_events(weight, stacklevel=5)))
         params = {name: getattr(self, name) for name in _TREE_PARAMETERS}
         leaf = params["min_samples_leaf"]
         wanted = leaf if leaf >= 1 else int(np.ceil(leaf * len(weight)))

@@ -1,5 +1,6 @@
 """Boosting objectives and losses for signed weights."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
+from skhep_ml.exceptions import WeightWarning
+
+# events of a leaf under signed weights, in units of 1 / r^2
+_LEAF_EVENTS = 64
+
 Objective = Callable[[NDArray[np.float32], Any], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+def signed_leaf_events(weight: NDArray[np.float64], *, stacklevel: int) -> float:
+    """Events that a leaf needs for a mean sign well away from zero; warns where two need too many.
+
+    64 / r^2 with r = sum w / sum abs(w): the mean sign of n events is r on average, with error
+    1 / sqrt(n).
+    """
+    share = weight.sum() / np.abs(weight).sum()
+    events, n_events = _LEAF_EVENTS / share**2, np.count_nonzero(weight)
+    if events > n_events / 2:
+        msg = (
+            f"negative_weights='keep': the weights sum to {share:.1%} of the sum of abs(w), so a "
+            f"meaningful leaf needs {np.ceil(events):.0f} events and {n_events} do not fill two: "
+            "the model is almost constant; 'refine' may do better"
+        )
+        warnings.warn(msg, WeightWarning, stacklevel=stacklevel + 1)
+    return float(events)
 
 
 def signed_logistic(y: NDArray[Any], weight: NDArray[np.float64]) -> Objective:

@@ -110,9 +110,9 @@ class BaseGP(BaseEstimator):
         return np.ones(len(codes)) if prepared is None else prepared.train
 
     def _kernel(self, X: NDArray[Any], *, noise: bool) -> Any:
-        kernel = default_kernel(X, noise=noise) if self.kernel is None else clone(self.kernel)
+        kernel = default_kernel(X, noise=noise) if self.kernel is None else self.kernel
         check_kernel(kernel, X)
-        return kernel
+        return clone(kernel)
 
     def _resolved_method(self, n_events: int) -> str:
         if self.method != "auto":

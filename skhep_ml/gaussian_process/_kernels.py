@@ -174,11 +174,13 @@ def _leaves(kernel: Any) -> list[Any]:
         kernels.ConstantKernel,
         kernels.DotProduct,
         kernels.ExpSineSquared,
+        kernels.Matern,
         kernels.RationalQuadratic,
-        kernels.RBF,  # and Matern
+        kernels.RBF,
         kernels.WhiteKernel,
     )
-    if not isinstance(kernel, known):
+    # a subclass may be another function, which would not be seen here
+    if type(kernel) not in known:
         msg = f"kernel {kernel!r} is not supported: take {_SUPPORTED}"
         raise ValueError(msg)
     return [kernel]

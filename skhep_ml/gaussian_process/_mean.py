@@ -1,5 +1,6 @@
 """Mean functions: the falling spectrum, line or constant that a Gaussian process varies around."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ class MeanFunction:
         if callable(function):
             self.function: Callable[..., Any] = function
             self.parameters = np.asarray([] if start is None else start, dtype=np.float64).ravel()
+            self._check_call()
         elif start is not None:
             msg = f"mean_start belongs to a callable mean, but mean={function!r}"
             raise ValueError(msg)
@@ -76,6 +78,17 @@ class MeanFunction:
             )
             raise ValueError(msg)
         return values
+
+    def _check_call(self) -> None:
+        """Raise a ValueError where the function takes another number of parameters."""
+        try:
+            inspect.signature(self.function).bind(None, *self.parameters.tolist())
+        except TypeError as error:
+            msg = (
+                f"mean is called as mean(X, *parameters) with {len(self.parameters)} parameters: "
+                f"{error}; mean_start gives one starting value for each"
+            )
+            raise ValueError(msg) from None
 
     def fit(self, X: NDArray[Any], y: NDArray[np.float64], weight: NDArray[np.float64]) -> None:
         """Set the parameters by weighted least squares, and the directions to move in."""

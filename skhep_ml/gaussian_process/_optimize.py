@@ -90,7 +90,32 @@ def maximise_evidence(
             "max_iter, or start the kernel nearer to the answer"
         )
         warnings.warn(msg, ConvergenceWarning, stacklevel=2)
+    shortest = _length_scales_at_lower_bound(kernel, best.x[:n_theta], bounds)
+    if shortest:
+        msg = (
+            f"{' and '.join(shortest)} ended at the lower bound: neighbouring events look "
+            "independent, and the mean hardly leaves the mean function; add noise (WhiteKernel or "
+            "alpha), start the kernel elsewhere, or lower the bound if such structure is wanted"
+        )
+        warnings.warn(msg, ConvergenceWarning, stacklevel=4)
     return Learned(best.x[:n_theta], best.x[n_theta:], int(best.nit))
+
+
+def _length_scales_at_lower_bound(
+    kernel: Any, theta: NDArray[np.float64], bounds: NDArray[np.float64]
+) -> list[str]:
+    """Names and values of the length scales that a fit has made as short as it may."""
+    found, start = [], 0
+    for parameter in kernel.hyperparameters:
+        if parameter.fixed:
+            continue
+        part = slice(start, start + parameter.n_elements)
+        start = part.stop
+        least = np.exp(bounds[part, 0])
+        at_bound = np.exp(theta[part]) <= least * (1 + 1e-6)
+        if parameter.name.endswith("length_scale") and at_bound.any():
+            found.append(f"{parameter.name}={least[at_bound][0]:.3g}")
+    return found
 
 
 def _lbfgs(loss: Any, start: Any, bounds: Any, max_iter: int, verbose: bool) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
+from sklearn.base import is_regressor
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 
 from skhep_ml._extras import import_extra
@@ -17,7 +18,8 @@ from skhep_ml._frames import column_positions, copy_columns, is_frame
 from skhep_ml._response import model_response, positive_score, predicts_by_groups
 from skhep_ml._text_table import html_table, text_table
 from skhep_ml._validation import check_event_weight
-from skhep_ml.metrics import EventScorer, bootstrap, roc_auc_scorer
+from skhep_ml.metrics import EventScorer, bootstrap, regression_scorer, roc_auc_scorer
+from skhep_ml.model_selection._fold_scores import Answered, answers_of, check_scorers
 
 _METHODS = ("predict_proba", "decision_function")
 
@@ -90,7 +92,7 @@ def permutation_importances(
     *,
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
-    scoring: EventScorer | None = None,
+    scoring: str | Callable[..., float] | None = None,
     features: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     feature_names: Sequence[str] | None = None,
     n_repeats: int = 3,
@@ -114,9 +116,10 @@ def permutation_importances(
     groups : array-like of int, shape (n_events,) or (n_events, k), default=None
         Event identifiers: handed to models that predict by them, and entries of one event
         fluctuate together.
-    scoring : EventScorer, default=None
-        What is lost, such as ``background_rejection_scorer(0.5)``; None is the area under the ROC
-        curve.
+    scoring : str or scorer, default=None
+        What is lost: a scorer, such as ``background_rejection_scorer(0.5)``, scikit-learn's name of
+        one, or a callable of ``(model, X, y, sample_weight=)``, whose model only predicts. None is
+        the area under the ROC curve, or R^2 of a regressor.
     features : sequence of columns, or mapping of str to columns, default=None
         Columns by name or position; a mapping names sets of columns that are permuted together,
         as the components of one object or columns that say the same. None takes every column.
@@ -141,7 +144,7 @@ def permutation_importances(
     Raises
     ------
     ValueError
-        Unknown columns, a scorer that looks at columns of X, or wrong weights.
+        Unknown columns, an unknown scorer or one that looks at columns of X, or wrong weights.
 
     See Also
     --------
@@ -175,14 +178,16 @@ def permutation_importances(
     >>> result.names[int(np.argmax(result.mean))]
     'x1'
     """
-    scorer = roc_auc_scorer() if scoring is None else scoring
-    if not isinstance(scorer, EventScorer):
-        msg = (
-            f"scoring={scoring!r} is no scorer of skhep_ml.metrics: take one of these, or "
-            "sklearn.inspection.permutation_importance"
-        )
+    if scoring is None:
+        scoring = regression_scorer("r2") if is_regressor(model) else roc_auc_scorer()
+    if not (isinstance(scoring, str) or callable(scoring)):
+        msg = f"scoring={scoring!r} is neither a scorer nor the name of one"
         raise ValueError(msg)
-    if {"column", "columns"} & set(scorer.options or {}):
+    weighted = sample_weight is not None or n_replicas > 0
+    scorer: Any
+    (scorer,) = check_scorers(model, scoring, weighted=weighted).values()
+    own = isinstance(scorer, EventScorer)
+    if own and {"column", "columns"} & set(scorer.options or {}):
         msg = f"the metric {scorer.metric!r} looks at columns of X, which are permuted here"
         raise ValueError(msg)
     if n_repeats < 1 or n_replicas < 0 or n_replicas == 1:
@@ -197,29 +202,42 @@ def permutation_importances(
     n_events = _num_samples(X)
     weight = check_event_weight(sample_weight, n_events)
     by_groups = groups is not None and getattr(model, "id_columns", None) is None
-    methods = ("predict",) if scorer.response == "predict" else _METHODS
+    by_label = (own and scorer.response == "predict") or not hasattr(model, "classes_")
+    methods = ("predict",) if by_label else _METHODS
     handed = groups if by_groups and predicts_by_groups(model, methods) else None
     random = check_random_state(random_state)
     seed = int(random.randint(2**31 - 1))
     rng = np.random.default_rng(random.randint(2**31 - 1))
     labels = list(getattr(model, "classes_", ()))
-    pos_label = scorer.pos_label
+    pos_label = scorer.pos_label if own else None
     if pos_label is None and len(labels) == 2:
         pos_label = labels[1]
 
     def predict(table: Any) -> NDArray[Any]:
-        if scorer.response == "predict" or pos_label is None:
+        if by_label or pos_label is None:
             return model_response(model, table, handed, methods)[0]
         return positive_score(model, table, pos_label=pos_label, groups=handed)[0]
 
-    def value(label: Any, prediction: Any, sample_weight: Any = None) -> float:
-        return scorer.score_predictions(label, prediction, sample_weight)
+    def judge(table: Any) -> Callable[..., float]:
+        """Score of some rows of a table whose predictions are made once."""
+        if own:
+            prediction = predict(table)
+            return lambda rows, sample_weight=None: scorer.score_predictions(
+                y[rows], prediction[rows], sample_weight
+            )
+        answers = answers_of(model, table, {} if handed is None else {"groups": handed})
 
-    def spread(prediction: NDArray[Any]) -> NDArray[np.float64]:
+        def score_of(rows: NDArray[np.intp], sample_weight: Any = None) -> float:
+            given = {} if sample_weight is None else {"sample_weight": sample_weight}
+            stand_in = Answered(model, answers, rows)
+            return scorer(stand_in, _safe_indexing(table, rows), y[rows], **given)
+
+        return score_of
+
+    def spread(value: Callable[..., float]) -> NDArray[np.float64]:
         return bootstrap(
             value,
-            y,
-            prediction,
+            everything,
             sample_weight=weight,
             groups=groups,
             n_replicas=n_replicas,
@@ -227,8 +245,9 @@ def permutation_importances(
             n_jobs=n_jobs,
         ).replicas
 
-    before = predict(X)
-    score = value(y, before, weight)
+    everything = np.arange(n_events)
+    before = judge(X)
+    score = before(everything, weight)
     replicas = spread(before) if n_replicas else None
     losses = np.empty((len(sets), n_repeats))
     errors = np.full(len(sets), np.nan)
@@ -236,8 +255,8 @@ def permutation_importances(
         permuted = []
         for repeat in range(n_repeats):
             rows = rng.permutation(n_events)
-            after = predict(copy_columns(X, X, dict.fromkeys(positions, rows)))
-            losses[k, repeat] = score - value(y, after, weight)
+            after = judge(copy_columns(X, X, dict.fromkeys(positions, rows)))
+            losses[k, repeat] = score - after(everything, weight)
             if replicas is not None:
                 permuted.append(spread(after))
         if replicas is not None:

@@ -41,6 +41,8 @@ from skhep_ml.inspection._varied import (
 from skhep_ml.metrics import effective_sample_size, optimize_binning
 
 Array = NDArray[np.float64]
+# relative differences below this are rounding
+_ROUNDING = 1e-12
 Table = Callable[[Any], Any]
 
 
@@ -270,7 +272,7 @@ def evaluate_systematics(
     if n_replicas:
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         drawn = replicas(performances, n_keys, n_replicas, seed)
-    changes = values - values[0], _spread(drawn - drawn[:, :1])
+    changes = _shifts(values, values[0]), _spread(_shifts(drawn, drawn[:, :1]))
 
     cells = [sample.process * n_bins + sample.bin for sample in samples]
     classes = [signal[sample.process].astype(np.intp) for sample in samples]
@@ -365,6 +367,13 @@ def _yield_factors(
             raise ValueError(msg)
         factors[label] = expected / total
     return np.array([factors[label] for label in labels])
+
+
+def _shifts(values: Array, nominal: Array) -> Array:
+    """Differences from nominal; those by rounding alone are none."""
+    shift = values - nominal
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(shift) < _ROUNDING * np.abs(nominal), 0.0, shift)
 
 
 def _spread(drawn: Array) -> Array:

@@ -195,7 +195,11 @@ def _with_rows(X: Any) -> Any:
 
 def _call(function: Table, X: Any, what: str) -> Any:
     """Call a function of a table with a copy."""
-    table = function(X.copy() if hasattr(X, "copy") else copy.copy(X))
+    try:
+        table = function(X.copy() if hasattr(X, "copy") else copy.copy(X))
+    except Exception as error:
+        error.add_note(f"raised in {what}")
+        raise
     if table is None:
         msg = f"{what} returned None: a function that changes its table must return it too"
         raise ValueError(msg)
@@ -215,13 +219,26 @@ def _varied_weight(weight: Any, nominal: NDArray[np.float64], what: str) -> NDAr
     checked = check_event_weight(weight, len(nominal), name=f"weight of {what}")
     assert checked is not None
     ratio = np.abs(checked).sum() / np.abs(nominal).sum()
-    if not 1 / _FACTOR < ratio < _FACTOR:
+    found = f"sum to {ratio:.3g} times the nominal ones"
+    if 1 / _FACTOR < ratio < _FACTOR:
+        found = "are near 1, unlike the nominal ones" if _near_one(checked, nominal) else ""
+    if found:
         message = (
-            f"the weights of {what} sum to {ratio:.3g} times the nominal ones: weights of a "
-            "variation stand in place of the nominal weights; multiply factors with these first"
+            f"the weights of {what} {found}: weights of a variation stand in place of the nominal "
+            "weights; multiply factors with these first"
         )
         warnings.warn(message, SystematicsWarning, stacklevel=4)
     return checked
+
+
+def _near_one(weight: NDArray[np.float64], nominal: NDArray[np.float64]) -> bool:
+    """Tell whether weights are near 1 and far from the nominal ones, as factors are."""
+    known = (weight != 0) & (nominal != 0)
+    if not known.any():
+        return False
+    size = np.abs(np.log(np.abs(weight[known]))).mean()
+    change = np.abs(np.log(np.abs(weight[known] / nominal[known]))).mean()
+    return bool(change > np.log(2) and size < change / 2)
 
 
 def _names_of(X: Any) -> list[Any] | None:

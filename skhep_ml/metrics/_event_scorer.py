@@ -269,7 +269,11 @@ class _Predictions(NamedTuple):
     def columns(self, columns: Sequence[Any]) -> NDArray[Any]:
         """Columns of X by name or position."""
         if self.X is None:
-            msg = f"the metric looks at the columns {list(columns)}: pass the table as X="
+            msg = (
+                f"the metric looks at the columns {list(columns)} of X, and was given predictions "
+                "alone: pass the table as X=. It cannot steer early stopping (eval_metric), which "
+                "has no table; use it in a search or cross-validation"
+            )
             raise ValueError(msg)
         X = self.X if hasattr(self.X, "shape") else np.asarray(self.X)
         return numeric_columns(X, column_positions(X, columns))

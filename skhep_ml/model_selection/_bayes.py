@@ -294,7 +294,13 @@ class BayesSearchCV(skopt.BayesSearchCV):
                 try:
                     dimensions[name] = copy.copy(check_dimension(space[name]))
                 except (ValueError, TypeError) as error:
-                    msg = f"search_spaces[{name!r}] = {space[name]!r} is no range: {error}"
+                    why = str(error)
+                    if "Invalid dimension" in why:
+                        why = (
+                            "write (low, high), (low, high, 'log-uniform') or a list of values, "
+                            "not one value nor a distribution of scipy"
+                        )
+                    msg = f"search_spaces[{name!r}] = {space[name]!r} is no range: {why}"
                     raise ValueError(msg) from error
                 dimensions[name].name = name
             self._check_names(dimensions)
@@ -353,6 +359,7 @@ class BayesSearchCV(skopt.BayesSearchCV):
         options = {
             "base_estimator": self.surrogate,
             "acq_func": _ACQUISITIONS[self.acquisition],
+            "acq_func_kwargs": {"xi": 0.0},
             "n_initial_points": self.n_initial_points,
             "random_state": random_state,
         }
@@ -408,6 +415,11 @@ class BayesSearchCV(skopt.BayesSearchCV):
                 finite = [score for score in scores if np.isfinite(score)]
                 worst = min(finite, default=0.0)
                 known = [score if np.isfinite(score) else worst for score in new]
+                if "acq_func_kwargs" not in (self.optimizer_kwargs or {}):
+                    # scikit-optimize asks for improvements of 0.01 whatever the unit: all that is
+                    # left to gain of an AUC, nothing of a rejection
+                    spread = float(np.std([*optimizer.yi, *(-score for score in known)]))
+                    optimizer.acq_func_kwargs["xi"] = 0.01 * spread
                 with threads.limit(limits=1):
                     result = optimizer.tell(points, [-score for score in known])
                 result.x_iters = [_values(space, point) for point in result.x_iters]

@@ -22,7 +22,13 @@ from skhep_ml._extras import import_extra
 from skhep_ml._format import p_value, with_error
 from skhep_ml._identifiers import take_id_columns
 from skhep_ml._validation import check_event_weight
-from skhep_ml.metrics import bootstrap, confusion_scorer, effective_sample_size, regression_scorer
+from skhep_ml.metrics import (
+    EventScorer,
+    bootstrap,
+    confusion_scorer,
+    effective_sample_size,
+    regression_scorer,
+)
 from skhep_ml.model_selection._rotating import RotatingClassifier, RotatingRegressor, event_folds
 
 
@@ -151,8 +157,8 @@ def _answers_to(method: str) -> Callable[[Any], bool]:
     return lambda stand_in: method in stand_in.answers
 
 
-class _OutOfFold(BaseEstimator):
-    """Stand-in for a rotating model that answers a scorer with predictions already made.
+class Answered(BaseEstimator):
+    """Stand-in for a model that answers a scorer with predictions already made.
 
     Scorers pass no identifiers, and a bootstrap asks for the same predictions again and again.
     """
@@ -284,12 +290,12 @@ def fold_scores(
             f"(events per fold: {n_events.tolist()}): score more events"
         )
         raise ValueError(msg)
-    scorers = _check_scoring(model, scoring, weighted=weight is not None or n_replicas > 0)
+    scorers = check_scorers(model, scoring, weighted=weight is not None or n_replicas > 0)
     if model.id_columns is not None:
         groups = take_id_columns(X, model.id_columns)[1]
-        answers = _answers(model, X, {})
+        answers = answers_of(model, X, {})
     else:
-        answers = _answers(model, X, {"groups": groups})
+        answers = answers_of(model, X, {"groups": groups})
 
     def evaluate(
         rows: NDArray[np.intp], sample_weight: NDArray[np.float64] | None = None
@@ -300,14 +306,15 @@ def fold_scores(
             part = slice(None) if k == n_folds else fold[rows] == k
             chosen = rows[part]
             events = _safe_indexing(X, chosen)
-            stand_in = _OutOfFold(model, answers, chosen)
+            stand_in = Answered(model, answers, chosen)
             given = {} if sample_weight is None else {"sample_weight": sample_weight[part]}
             for j, (name, scorer) in enumerate(scorers.items()):
                 try:
                     out[j, k] = scorer(stand_in, events, target[chosen], **given)
                 except ValueError as error:
                     where = "all events" if k == n_folds else f"fold {k}"
-                    msg = f"score {name!r} of {where} ({len(chosen)} events): {error}"
+                    hint = _signed_hint(scorer, sample_weight)
+                    msg = f"score {name!r} of {where} ({len(chosen)} events): {error}{hint}"
                     raise ValueError(msg) from error
         return out
 
@@ -345,14 +352,14 @@ def fold_scores(
     return FoldScores(n_events, np.array(sizes), effective_sample_size(counted), scores)
 
 
-def _answers(model: Any, X: Any, given: dict[str, Any]) -> dict[str, NDArray[Any]]:
+def answers_of(model: Any, X: Any, given: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """Every kind of prediction that the model has."""
     methods = ("predict", "predict_proba", "decision_function")
     return {m: getattr(model, m)(X, **given) for m in methods if hasattr(model, m)}
 
 
-def _check_scoring(model: Any, scoring: Any, *, weighted: bool) -> dict[str, Callable[..., float]]:
-    """Scorers by name."""
+def check_scorers(model: Any, scoring: Any, *, weighted: bool) -> dict[str, Callable[..., float]]:
+    """Scorers by name; those of None are of what the model is."""
     if scoring is None:
         scoring = (
             {"accuracy": confusion_scorer("accuracy")}
@@ -379,6 +386,13 @@ def _check_scoring(model: Any, scoring: Any, *, weighted: bool) -> dict[str, Cal
             )
             raise ValueError(msg)
     return scorers
+
+
+def _signed_hint(scorer: Any, sample_weight: NDArray[np.float64] | None) -> str:
+    """What to do about a score of scikit-learn that fails on negative weights."""
+    if isinstance(scorer, EventScorer) or sample_weight is None or sample_weight.min() >= 0:
+        return ""
+    return " (some weights are negative: the scorers of skhep_ml.metrics take them)"
 
 
 def _compatibility(values: NDArray[np.float64], errors: NDArray[np.float64]) -> float:

@@ -99,27 +99,6 @@ def by_fold(
     return out
 
 
-def _fit_one(
-    estimator: Any,
-    X: Any,
-    y: NDArray[Any],
-    weight: NDArray[np.float64] | None,
-    rows: tuple[NDArray[np.intp], NDArray[np.intp] | None],
-    params: dict[str, Any],
-) -> Any:
-    """Fit a clone on the first ``rows``; the second, if any, are its validation events."""
-    train, held = rows
-    given = index_fit_params(X, params, indices=train)
-    if held is None:
-        model = clone(estimator)
-    else:
-        model = with_validation(estimator)
-        given["eval_set"] = [(_safe_indexing(X, held), y[held])]
-        if weight is not None:
-            given["sample_weight_eval_set"] = [weight[held]]
-    return model.fit(_safe_indexing(X, train), y[train], **given)
-
-
 def _estimator_has(name: str) -> Any:
     def check(self: Any) -> bool:
         fitted = getattr(self, "estimators_", None)
@@ -227,13 +206,34 @@ class _Rotating(MetaEstimatorMixin, BaseEstimator):
             self, self.estimator, fit_params, sample_weight=sample_weight, groups=groups
         )
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_one)(self.estimator, X, target, sample_weight, parts, params)
+            delayed(self._fit_one)(self.estimator, X, target, sample_weight, parts, params)
             for parts in rows
         )
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimators_[0], name):
                 setattr(self, name, getattr(self.estimators_[0], name))
         return self
+
+    def _fit_one(
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        weight: NDArray[np.float64] | None,
+        rows: tuple[NDArray[np.intp], NDArray[np.intp] | None],
+        params: dict[str, Any],
+    ) -> Any:
+        """Fit a clone on the first ``rows``; the second, if any, are its validation events."""
+        train, held = rows
+        given = index_fit_params(X, params, indices=train)
+        if held is None:
+            model = clone(estimator)
+        else:
+            model = with_validation(estimator)
+            given["eval_set"] = [(_safe_indexing(X, held), y[held])]
+            if weight is not None:
+                given["sample_weight_eval_set"] = [weight[held]]
+        return model.fit(_safe_indexing(X, train), y[train], **given)
 
     def _check_validation(
         self, n_splits: int, sample_weight: Any, fit_params: dict[str, Any]

@@ -35,6 +35,9 @@ class TrialFile:
         if not self.path.parent.is_dir():
             msg = f"checkpoint={str(self.path)!r}: the folder {self.path.parent} does not exist"
             raise FileNotFoundError(msg)
+        if self.path.is_dir():
+            msg = f"checkpoint={str(self.path)!r} is a folder: name a file"
+            raise IsADirectoryError(msg)
 
     def read(self) -> list[dict[str, Any]]:
         """Return the batches in the file; none if there is no file.
@@ -96,8 +99,8 @@ class TrialFile:
         differing = [name for name in self.search if theirs.get(name) != self.search[name]]
         if differing:
             msg = (
-                f"checkpoint={str(self.path)!r} belongs to another search: {', '.join(differing)} "
-                "differ; it is left as it is. Give this search a file of its own"
+                f"checkpoint={str(self.path)!r} belongs to another search (other "
+                f"{', '.join(differing)}): it is left as it is. Give this search a file of its own"
             )
             raise ValueError(msg)
 

@@ -10,6 +10,7 @@ from skhep_ml._response import predicts_by_groups
 from skhep_ml._validation import check_event_weight
 from skhep_ml.model_selection._rotating import RotatingClassifier, event_folds
 from skhep_ml.plotting._base import BinaryDisplay, Display, positive_score
+from skhep_ml.plotting._names import by_name
 from skhep_ml.plotting._style import (
     BAND_ALPHA,
     COLORS,
@@ -256,7 +257,7 @@ class CurveDisplay(BinaryDisplay):
     @classmethod
     def from_estimators(
         cls,
-        estimators: Mapping[str, Any],
+        estimators: Mapping[str, Any] | Sequence[Any],
         X: Any,
         y: ArrayLike,
         *,
@@ -272,8 +273,8 @@ class CurveDisplay(BinaryDisplay):
 
         Parameters
         ----------
-        estimators : mapping of str to estimator
-            Fitted models by name.
+        estimators : mapping of str to estimator, or list of estimators
+            Fitted models; those of a list are named by their classes.
         X : array-like of shape (n_events, n_features)
             Features.
         y : array-like of shape (n_events,)
@@ -300,12 +301,11 @@ class CurveDisplay(BinaryDisplay):
 
         Raises
         ------
-        TypeError
-            Models without names.
         ValueError
             No models, models of other than two classes without ``pos_label``, models whose second
             classes differ, or wrong input as in ``from_predictions``.
         """
+        estimators = by_name(estimators)
         _check_named(estimators, "estimators")
         scores, labels = {}, []
         for key, one in estimators.items():

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skhep_ml._format import number
+from skhep_ml._frames import is_frame
 from skhep_ml._identifiers import take_id_columns
 from skhep_ml._validation import check_event_weight
 from skhep_ml.inspection._table import EventTable
@@ -21,6 +22,8 @@ from skhep_ml.plotting._style import (
     ratio_range,
     ticks_inside,
 )
+from skhep_ml.reweighting._base import warn_of_positions
+from skhep_ml.reweighting._diagnostics import weights_after
 
 _MAX_COLUMNS = 3
 _PANEL = (4.2, 3.9)  # inches
@@ -149,7 +152,7 @@ class ReweightingDisplay(Display):
             Unknown features, columns that differ, lengths that do not fit, or weights that sum to
             0 or less.
         """
-        tables = [EventTable(_as_table(sample), feature_names) for sample in (original, target)]
+        tables = _tables(original, target, feature_names)
         if set(tables[0].names) != set(tables[1].names):
             msg = (
                 f"original and target have different columns: {tables[0].names} and "
@@ -168,6 +171,10 @@ class ReweightingDisplay(Display):
             (1, target_weight, "target_weight"),
         )
         checked = [check_event_weight(w, tables[k].n_events, name=what) for k, w, what in given]
+        for weight, (_, _, what) in zip(checked, given, strict=True):
+            if weight is not None and not weight.sum() > 0:
+                msg = f"{what} sums to {weight.sum():.6g}: a density needs a positive sum"
+                raise ValueError(msg)
         panels: list[list[Histogram]] = [[], [], []]
         distances = []
         for one in chosen:
@@ -219,7 +226,7 @@ class ReweightingDisplay(Display):
         target_weight : array-like of shape (n_target,), default=None
             Weights of the target; None counts events.
         groups : array-like of int, shape (n_original,) or (n_original, k), default=None
-            Event identifiers, for reweighters that predict by them; not passed when None.
+            Event identifiers, for reweighters that predict by them.
         name : str, default=None
             Name of the reweighter; None takes its class name.
         ax : matplotlib Axes, default=None
@@ -237,8 +244,7 @@ class ReweightingDisplay(Display):
         ValueError
             As for ``from_weights``, or what the reweighter refuses.
         """
-        metadata = {} if groups is None else {"groups": groups}
-        weights = reweighter.predict_weights(original, original_weight, **metadata)
+        weights = weights_after(reweighter, original, original_weight, groups)
         id_columns = getattr(reweighter, "id_columns", None)
         if id_columns is not None:
             original, _ = take_id_columns(original, id_columns)
@@ -335,6 +341,20 @@ class ReweightingDisplay(Display):
         known = target.values > 3 * target.errors
         samples = (self.original[k], self.reweighted[k])
         return ratio_range([one.values[known] / target.values[known] for one in samples])
+
+
+def _tables(original: Any, target: Any, feature_names: Sequence[str] | None) -> list[EventTable]:
+    """Both samples with named columns; an array takes the names of a DataFrame beside it."""
+    samples = [_as_table(sample) for sample in (original, target)]
+    frames = [sample for sample in samples if is_frame(sample)]
+    mixed = len(frames) == 1
+    if mixed and feature_names is None:
+        warn_of_positions(*samples)
+        feature_names = list(frames[0].columns)
+    return [
+        EventTable(sample, None if mixed and is_frame(sample) else feature_names)
+        for sample in samples
+    ]
 
 
 def _as_table(sample: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
+from skhep_ml._extras import import_extra
 from skhep_ml._format import with_error
 from skhep_ml.plotting._base import Display
 from skhep_ml.plotting._importance import ImportanceDisplay
@@ -319,11 +320,15 @@ class SearchDisplay(Display):
             label=text.capitalize() if name is None else f"{name}: {text}",
         )
         ax.set(xlabel="Trial", ylabel=self._label)
+        ax.xaxis.set_major_locator(
+            import_extra("matplotlib.ticker", "plot").MaxNLocator(integer=True)
+        )
         ticks_inside(ax)
         ax.legend(loc="best")
 
     def _draw_dependence(self, ax: Any, name: str | None, **kwargs: Any) -> None:
         found = dict(self.dependences or {})
+        ticker = import_extra("matplotlib.ticker", "plot")
         order = sorted(found, key=lambda key: -found[key].importance)
         columns = min(len(order), _MAX_COLUMNS)
         grid = grid_cell(ax).subgridspec(-(-len(order) // columns), columns)
@@ -356,6 +361,15 @@ class SearchDisplay(Display):
                 panel.fill_between(one.grid, *band, alpha=BAND_ALPHA, lw=0, **line)
                 if _is_log(x):
                     panel.set_xscale("log")
+                    # a panel has room for few numbers, and a range often but one or two decades
+                    decades = np.log10(x.max() / x.min())
+                    subs = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 2.5 else (1,)
+                    panel.xaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=6))
+                    panel.xaxis.set_major_formatter("{x:g}")
+                    panel.xaxis.set_minor_formatter(ticker.NullFormatter())
+                else:
+                    whole = all(isinstance(value, (int, np.integer)) for value in chosen)
+                    panel.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=whole))
             else:
                 places = np.arange(len(one.grid))
                 panel.errorbar(places, one.mean, one.std, fmt="D", ms=4, **line)

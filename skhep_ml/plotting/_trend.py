@@ -23,6 +23,8 @@ from skhep_ml.plotting._style import BAND_ALPHA, COLORS, ticks_inside
 
 _MARKERS = "osD^vP"
 _MAX_TICKS = 20
+# features shown unless they are named
+_MAX_FEATURES = 5
 
 
 class TrendDisplay(Display):
@@ -141,7 +143,8 @@ class TrendDisplay(Display):
         sample_weight : array-like of shape (n_events,), default=None
             Event weights, of any sign; abs(w) enters. None counts events.
         features : sequence of str, default=None
-            Names of the columns to show; None takes all.
+            Names of the columns to show; None takes all, or the five with the smallest p-values
+            where there are more.
         missing_values : float or sequence of float, default=(nan, -999.0)
             Values that stand for "missing". NaN always does.
         feature_names : sequence of str, default=None
@@ -191,6 +194,9 @@ class TrendDisplay(Display):
                 trends[table.names[position]] = trend(
                     values[finite], along.of_event[finite], size[finite], len(along.low)
                 )
+        if features is None and len(chosen) > _MAX_FEATURES:
+            known = [one for one in chosen if not np.isnan(trends[one].pvalue)]
+            chosen = sorted(known, key=lambda one: trends[one].pvalue)[:_MAX_FEATURES]
         picked = [trends[one] for one in chosen]
         display = cls(
             low=along.low,

@@ -15,7 +15,7 @@ from skhep_ml._format import number, percent, with_error
 from skhep_ml.plotting import FeatureDisplay, ScoreDisplay, SearchDisplay
 from skhep_ml.report._blocks import Block, Code, Diagram, Figure, Section, Table
 from skhep_ml.report._call import construction
-from skhep_ml.report._events import fingerprint
+from skhep_ml.report._events import Sample, fingerprint
 from skhep_ml.report._figures import canvas, weight_sizes
 from skhep_ml.report._models import SEEDS, search_part, settings
 from skhep_ml.report._study import Study
@@ -44,7 +44,7 @@ def data_summary(study: Study) -> Section:
     try:
         description = describe_events(
             X,
-            np.where(sample.signal, "signal", "background"),
+            np.where(sample.signal, "signal", "background") if sample.signal.any() else None,
             sample.weight if sample.weighted else None,
             groups=sample.groups,
             feature_names=None if hasattr(X, "columns") else study.feature_names,
@@ -79,10 +79,11 @@ def _cell(value: Any) -> str:
 def weights(study: Study) -> Section:
     """Sizes and sums of the weights by process."""
     sample = study.sample
+    classes = bool(sample.signal.any())
     rows = [
         [
             name,
-            "signal" if row["signal"] else "background",
+            *(["signal" if row["signal"] else "background"] if classes else []),
             f"{row['events']:,}",
             percent(row["negative_fraction"]),
             with_error(**row["sum"]),
@@ -91,7 +92,8 @@ def weights(study: Study) -> Section:
         ]
         for name, row in study.numbers["weights"].items()
     ]
-    columns = ["process", "class", "events", "negative", "sum", "effective", "abs(w)"]
+    columns = ["process", *(["class"] if classes else []), "events", "negative", "sum"]
+    columns += ["effective", "abs(w)"]
     blocks: list[Block] = []
     if sample.weighted:
         blocks.append(
@@ -107,7 +109,7 @@ def weights(study: Study) -> Section:
             columns,
             rows,
             f"{sample.described()}; effective = (sum w)²/sum w².",
-            text_columns=(0, 1),
+            text_columns=(0, 1) if classes else (0,),
         )
     )
     return Section("Event weights", blocks)
@@ -173,6 +175,8 @@ def search_section(tables: Mapping[str, dict[str, Any]], note: str = "") -> Sect
             for k in order
         ]
         means = [row["mean"] for row in tried if np.isfinite(row["mean"])]
+        by_fold = found.get("by_fold", [])
+        which = " of the first fold's search" if by_fold else ""
         text = f"{name}: {found['kind']}, {len(tried)} settings, {found['folds']} folds."
         if means and max(means) - min(means) < tried[best]["std"]:
             text += (
@@ -184,12 +188,29 @@ def search_section(tables: Mapping[str, dict[str, Any]], note: str = "") -> Sect
             Table(
                 [*(key.rpartition("__")[2] for key in keys), f"mean {found['score']}"],
                 rows,
-                f"The {len(rows)} best settings of {name}, mean and spread over {found['folds']} "
-                f"folds; the chosen one stands out.{note and f' {note}'}",
+                f"The {len(rows)} best settings of {name}{which}, mean and spread over "
+                f"{found['folds']} folds; the chosen one stands out.{note and f' {note}'}",
                 emphasis=(0,),
                 folded=len(rows) > 12,
             ),
         ]
+        if by_fold:
+            chosen = [
+                [
+                    str(k),
+                    *(_short(one["params"].get(key, "")) for key in keys),
+                    with_error(one["mean"], one["std"]),
+                ]
+                for k, one in enumerate(by_fold)
+            ]
+            blocks.append(
+                Table(
+                    ["fold", *(key.rpartition("__")[2] for key in keys), f"mean {found['score']}"],
+                    chosen,
+                    f"What the search of each of the {len(by_fold)} models of {name} chose, on "
+                    "the events that the model was trained on.",
+                )
+            )
     return Section("Search", blocks) if blocks else None
 
 
@@ -383,9 +404,7 @@ def back_page(study: Study, cutflow: Sequence[Sequence[Any]] | None, call: str) 
     blocks += [
         Table(
             ["model", "split or seed", "value"],
-            [*seeds, ["report", "halves", "by identifier, salt 0"]]
-            if sample.groups is not None
-            else [*seeds, ["report", "halves", "by turns: no identifiers"]],
+            [*seeds, *_halves(sample)],
             "Seeds, salts and folds. Splits by event number hash the identifiers with splitmix64 "
             "and the salt; each kind of split adds a constant of its own.",
             text_columns=(0, 1, 2),
@@ -401,11 +420,20 @@ def back_page(study: Study, cutflow: Sequence[Sequence[Any]] | None, call: str) 
     return sections
 
 
+def _halves(sample: Sample) -> list[list[str]]:
+    """How the report splits the events for its cut; regressors have none."""
+    if not sample.signal.any():
+        return []
+    how = "by turns: no identifiers" if sample.groups is None else "by identifier, salt 0"
+    return [["report", "halves", how]]
+
+
 def _cutflow(cutflow: Sequence[Sequence[Any]]) -> Section:
     rows = []
     for k, (name, value) in enumerate(cutflow):
         before = cutflow[k - 1][1] if k else value
-        rows.append([str(name), number(float(value), 6), percent(value / before) if before else ""])
+        events = f"{value:,.0f}" if float(value).is_integer() else number(float(value), 6)
+        rows.append([str(name), events, percent(value / before) if before else ""])
     return Section(
         "Cutflow",
         [Table(["selection", "events", "of the step before"], rows, "Given to the report.")],

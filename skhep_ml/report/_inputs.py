@@ -22,41 +22,46 @@ N_DISCRETE = 20
 FLAT_EFFICIENCIES = (0.5, 0.2, 0.1)
 
 
+def importance_blocks(study: Study, what: str) -> list[Block]:
+    """Importances of the inputs, as loss of AUC or another score."""
+    ranking = study.numbers["ranking"]
+    if not ranking:
+        return []
+    events = study.numbers["settings"]["importance_events"]
+    display = ImportanceDisplay.from_importances(
+        [row["feature"] for row in ranking],
+        [row["value"] for row in ranking],
+        [row["std"] for row in ranking],
+        **study.look(6.6, 4.9),
+    )
+    display.ax_.set_xlabel(f"{what} lost when the feature is shuffled")
+    return [
+        f"{what} lost when a feature's values are dealt to other events. Features that say the "
+        "same share their importance, so a low rank does not mean that one is useless.",
+        Figure.from_matplotlib(
+            display.figure_,
+            caption=f"The {min(15, len(ranking))} leading features of {study.first.name} by "
+            f"permutation importance on {events:,} events. {study.caption()} Bars: spread of "
+            "the mean over shuffles.",
+            alt=f"Bars of permutation importance; the first are {', '.join(study.leading[:3])}.",
+        ),
+        Table(
+            ["feature", f"{what} lost"],
+            [[row["feature"], with_error(row["value"], row["std"])] for row in ranking],
+            f"All features, {events:,} events. {study.caption()}",
+            folded=True,
+        ),
+    ]
+
+
 def features(study: Study) -> Section | None:
     """Importances, distributions and correlations of the inputs."""
-    ranking = study.numbers["ranking"]
     table = study.table()
     if table is None:
         return None
     names = [str(name) for name in table.names]
     leading = study.leading
-    blocks: list[Block] = []
-    if ranking:
-        events = study.numbers["settings"]["importance_events"]
-        display = ImportanceDisplay.from_importances(
-            [row["feature"] for row in ranking],
-            [row["value"] for row in ranking],
-            [row["std"] for row in ranking],
-            **study.look(6.6, 4.9),
-        )
-        display.ax_.set_xlabel("AUC lost when the feature is shuffled")
-        blocks += [
-            "AUC lost when a feature's values are dealt to other events. Features that say the "
-            "same share their importance, so a low rank does not mean that one is useless.",
-            Figure.from_matplotlib(
-                display.figure_,
-                caption=f"The {min(15, len(ranking))} leading features of {study.first.name} by "
-                f"permutation importance on {events:,} events. {study.caption()} Bars: spread of "
-                "the mean over shuffles.",
-                alt=f"Bars of permutation importance; the first are {', '.join(leading[:3])}.",
-            ),
-            Table(
-                ["feature", "AUC lost"],
-                [[row["feature"], with_error(row["value"], row["std"])] for row in ranking],
-                f"All features, {events:,} events. {study.caption()}",
-                folded=True,
-            ),
-        ]
+    blocks = importance_blocks(study, "AUC")
     sample = study.sample
     for name, values in zip(names, table.columns(), strict=True):
         if name not in leading:
@@ -83,7 +88,7 @@ def features(study: Study) -> Section | None:
                 take_rows(study.inputs(), np.flatnonzero(chosen)),
                 sample_weight=part.weight,
                 feature_names=None if hasattr(study.inputs(), "columns") else study.feature_names,
-                **study.look(*_heat_map_size(len(names))),
+                **study.look(*heat_map_size(len(names)), "compressed"),
             )
             blocks.append(
                 Figure.from_matplotlib(
@@ -96,7 +101,8 @@ def features(study: Study) -> Section | None:
     return Section("Inputs of the model", blocks)
 
 
-def _heat_map_size(n_features: int) -> tuple[float, float]:
+def heat_map_size(n_features: int) -> tuple[float, float]:
+    """Width and height of a matrix of features."""
     side = min(4.6 + 0.1 * n_features, 8.5)
     return side + 0.8, side
 

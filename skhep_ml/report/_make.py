@@ -14,8 +14,8 @@ from skhep_ml._files import writable_folder, write_file
 from skhep_ml.inspection import SystematicsResult
 from skhep_ml.plotting import Blind
 from skhep_ml.plotting._blind import log_line
-from skhep_ml.report import _back, _inputs, _sections
-from skhep_ml.report._blocks import Section
+from skhep_ml.report import _back, _inputs, _regression, _sections
+from skhep_ml.report._blocks import Section, Table
 from skhep_ml.report._call import call_text
 from skhep_ml.report._events import PARTS, check_class_yields, check_parts, check_sample
 from skhep_ml.report._figures import canvas
@@ -25,8 +25,10 @@ from skhep_ml.report._report import Report, check_report_path, plain_values
 from skhep_ml.report._study import Study
 from skhep_ml.report._verdict import verdict, warnings_for
 
+Chapters = Mapping[str, Callable[[Study], Section | None]]
+
 #: Sections that can be left out, in their order.
-SECTIONS: dict[str, Callable[[Study], Section | None]] = {
+SECTIONS: Chapters = {
     "Performance": _sections.performance,
     "Score by process": _sections.score,
     "Expected significance": _sections.significance,
@@ -70,20 +72,21 @@ def make_report(
     sections: Sequence[Section] = (),
     skip: Sequence[str] = (),
 ) -> Report:
-    """Report on fitted classifiers: what they do, what that is worth, and what they were made from.
+    """Report on fitted models: what they do, what that is worth, and what they were made from.
 
-    The first model is the one that the report is about; the others are compared with it.
+    The first model is the one that the report is about; the others are compared with it. A report
+    on regressors has their bias, resolution, response and pulls in place of curves and cuts.
 
     Parameters
     ----------
     models : estimator, list of estimators, or mapping of name to estimator
-        Fitted classifiers of any kind: models, Pipelines, searches, networks, rotating models.
-        A rotating model scores each event by the one of its models that did not see it; any other
-        must not have been trained on the events of X.
+        Fitted classifiers, or regressors, of any kind: models, Pipelines, searches, networks,
+        rotating models. A rotating model scores each event by the one of its models that did not
+        see it; any other must not have been trained on the events of X.
     X : array-like of shape (n_events, ...)
         What the models take.
     y : array-like of shape (n_events,)
-        Labels; not read for recorded events.
+        Labels, or the target of regressors; not read for recorded events.
     sample_weight : array-like of shape (n_events,), default=None
         Event weights, of any sign; None counts events. Not read for recorded events.
     groups : array-like of int, shape (n_events,) or (n_events, k), default=None
@@ -131,6 +134,10 @@ def make_report(
     skip : sequence of str, default=()
         Titles of sections to leave out.
 
+        With regressors, arguments about classes, cuts and recorded events are refused:
+        ``process``, ``class_yields``, ``pos_label``, ``train``, ``test``, ``open_test``,
+        ``is_data``, ``blind`` and ``systematics``.
+
     Returns
     -------
     Report
@@ -146,7 +153,8 @@ def make_report(
         Something that is no fitted model, or ``train`` or ``test`` that is no mapping.
     ValueError
         Wrong lengths, labels, yields or endings of ``path``; recorded events without ``blind``;
-        ``open_test`` without test events or without a reason; unknown sections to skip.
+        ``open_test`` without test events or without a reason; unknown sections to skip;
+        classifiers beside regressors, or arguments that regressors have no use for.
 
     See Also
     --------
@@ -181,10 +189,41 @@ def make_report(
     call = call_text(locals())
     paths = _check_paths(path)
     named = named_models(models)
-    _check_arguments(named, test, open_test, is_data, blind, skip, systematics)
+    regression = _are_regressors(named)
+    _check_arguments(test, open_test, is_data, blind, skip, systematics)
+    if regression:
+        refused = {
+            "process": process,
+            "class_yields": class_yields,
+            "pos_label": pos_label,
+            "train": train,
+            "test": test,
+            "is_data": is_data,
+            "systematics": systematics,
+        }
+        _regression.refuse_classifier_arguments(refused)
+    _check_skip(skip, _regression.SECTIONS if regression else SECTIONS)
     import_extra("matplotlib", "plot,report")
     if style is not None:
         canvas(style=style)  # an unknown one is an error before any work
+    names = None if feature_names is None else [str(name) for name in feature_names]
+    if regression:
+        target = _regression.regression_sample(X, y, sample_weight, groups)
+        study, warnings = _regression.measure_regression(
+            named,
+            target,
+            variables=_check_variables(_named_variables(variables), len(target)),
+            feature_names=names,
+            style=style,
+            with_ranking="Inputs of the model" not in skip,
+        )
+        results = study.numbers
+        results["verdict"] = _regression.regression_verdict(results)
+        results["warnings"] = warnings
+        front, chapters = _regression.front_tables(study), _regression.SECTIONS
+        return _written(
+            study, front, chapters, paths, [], title, subtitle, sections, skip, cutflow, call
+        )
     given: dict[str, Any] = {
         "y": y,
         "sample_weight": sample_weight,
@@ -211,7 +250,7 @@ def make_report(
         train=train,
         class_yields=class_yields,
         variables=_check_variables(given, len(other or sample)),
-        feature_names=None if feature_names is None else [str(name) for name in feature_names],
+        feature_names=names,
         style=style,
         with_ranking="Inputs of the model" not in skip,
     )
@@ -222,17 +261,39 @@ def make_report(
     results["recorded"] = _back.recorded_numbers(study)
     results["verdict"] = verdict(results)
     results["warnings"] = [*warnings, *warnings_for(results)]
+    front = _sections.front_tables(study)
+    mine = [_back.systematics(systematics, study), *sections]
+    return _written(
+        study, front, SECTIONS, paths, opened, title, subtitle, mine, skip, cutflow, call
+    )
+
+
+def _written(
+    study: Study,
+    front: list[Table],
+    chapters: Chapters,
+    paths: list[Path],
+    opened: list[str],
+    title: str | None,
+    subtitle: str,
+    sections: Sequence[Section | None],
+    skip: Sequence[str],
+    cutflow: Sequence[tuple[str, float]] | None,
+    call: str,
+) -> Report:
+    """Make the sections of a report from its numbers, and write it."""
+    results = study.numbers
     results["log"] = _logged(paths, opened)
     results["versions"] = _back.versions()
-    kept = [make(study) for name, make in SECTIONS.items() if name not in skip]
+    kept = [make(study) for name, make in chapters.items() if name not in skip]
     models_at = len(kept) - ("Models" not in skip)
-    kept[models_at:models_at] = [_back.systematics(systematics, study), *sections]
+    kept[models_at:models_at] = sections
     kept += [*_back.back_page(study, cutflow, call), _back.log_section(results["log"])]
     report = Report(
-        title=title or f"Report on {' and '.join(named)}",
+        title=title or f"Report on {' and '.join(results['models'])}",
         subtitle=subtitle or study.sample.described(),
         verdict=results["verdict"],
-        front=_sections.front_tables(study),
+        front=front,
         warnings=results["warnings"],
         sections=[section for section in kept if section is not None],
         footer=", ".join(f"{name} {version}" for name, version in results["versions"].items()),
@@ -254,8 +315,17 @@ def _check_paths(path: Any) -> list[Path]:
     return paths
 
 
+def _are_regressors(models: Mapping[str, Any]) -> bool:
+    """Tell regressors from classifiers; both in one report are refused."""
+    regressors = [name for name, model in models.items() if is_regressor(model)]
+    if regressors and len(regressors) < len(models):
+        others = [name for name in models if name not in regressors]
+        msg = f"{regressors} are regressors and {others} are not: make a report of each kind"
+        raise ValueError(msg)
+    return bool(regressors)
+
+
 def _check_arguments(
-    models: Mapping[str, Any],
     test: Any,
     open_test: Any,
     is_data: Any,
@@ -263,10 +333,6 @@ def _check_arguments(
     skip: Sequence[str],
     systematics: Any,
 ) -> None:
-    for name, model in models.items():
-        if is_regressor(model):
-            msg = f"model {name!r} is a regressor: a report is on classifiers"
-            raise ValueError(msg)
     if open_test is not None and test is None:
         msg = "open_test is given, but no test events: pass test="
         raise ValueError(msg)
@@ -295,9 +361,12 @@ def _check_arguments(
     if isinstance(skip, str):
         msg = f"skip must be a list of titles, got the string {skip!r}"
         raise TypeError(msg)
-    unknown = [name for name in skip if name not in SECTIONS]
+
+
+def _check_skip(skip: Sequence[str], chapters: Chapters) -> None:
+    unknown = [name for name in skip if name not in chapters]
     if unknown:
-        msg = f"skip names {unknown}, but the sections are {list(SECTIONS)}"
+        msg = f"skip names {unknown}, but the sections are {list(chapters)}"
         raise ValueError(msg)
 
 

@@ -19,6 +19,7 @@ from skhep_ml.report._models import (
     scored,
     scores_of,
     search_part,
+    searches_by_fold,
     seen_scores,
 )
 from skhep_ml.report._numbers import (
@@ -150,7 +151,7 @@ def measure(
             )
     numbers["weights"] = weight_table(judged, judged.weight)
     numbers["search"] = {
-        name: search_table(search_part(model))
+        name: search_table(search_part(model), searches_by_fold(model))
         for name, model in models.items()
         if search_part(model) is not None
     }

@@ -1,20 +1,19 @@
 """The models of a report: their names, parts, scores and settings."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from skhep_ml._identifiers import take_id_columns
 from skhep_ml._response import positive_score, predicts_by_groups
 from skhep_ml.metrics._base import check_score
-from skhep_ml.model_selection import RotatingClassifier
+from skhep_ml.model_selection import RotatingClassifier, RotatingRegressor
 from skhep_ml.model_selection._rotating import event_folds
+from skhep_ml.plotting._names import by_name, chain
 from skhep_ml.report._events import Sample
 
 #: Settings that decide how events are split and what is random.
@@ -49,16 +48,7 @@ class Scored:
 
 def named_models(models: Any) -> dict[str, Any]:
     """Return the models by name: a model alone, a list, or a mapping of names."""
-    if isinstance(models, Mapping):
-        named = {str(name): model for name, model in models.items()}
-    else:
-        given = list(models) if isinstance(models, Sequence) else [models]
-        names = [type(list(chain(model))[-1]).__name__ for model in given]
-        counts = {name: names.count(name) for name in names}
-        named = {}
-        for name, model in zip(names, given, strict=True):
-            number = sum(key.startswith(f"{name} ") for key in named) + 1
-            named[name if counts[name] == 1 else f"{name} {number}"] = model
+    named = by_name(models)
     if not named:
         msg = "models is empty: give at least one fitted model"
         raise ValueError(msg)
@@ -70,28 +60,21 @@ def named_models(models: Any) -> dict[str, Any]:
     return named
 
 
-def chain(model: Any) -> Iterator[Any]:
-    """A model and what is fitted inside it, down to the one that learns."""
-    while model is not None:
-        yield model
-        if isinstance(model, Pipeline):
-            model = model.steps[-1][1]
-        elif hasattr(model, "n_id_columns_"):
-            model = model.estimators_[0]
-        elif hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        else:
-            model = None
-
-
 def rotating_part(model: Any) -> Any:
     """The rotating model, if this is one."""
-    return model if isinstance(model, RotatingClassifier) else None
+    return model if isinstance(model, (RotatingClassifier, RotatingRegressor)) else None
 
 
 def search_part(model: Any) -> Any:
     """The search inside a model, the first one where they are nested; None if there is none."""
     return next((part for part in chain(model) if hasattr(part, "cv_results_")), None)
+
+
+def searches_by_fold(model: Any) -> list[Any]:
+    """The searches inside a rotating model, one a fold; none if there are none."""
+    rotating = rotating_part(model)
+    found = [] if rotating is None else [search_part(one) for one in rotating.estimators_]
+    return [one for one in found if one is not None]
 
 
 def scores_of(model: Any, X: Any, groups: Any, pos_label: Any) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Every number of a report, as plain values ready for JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -226,8 +226,8 @@ def overtraining(train: Judged, test: Judged, ks: Mapping[str, Any]) -> dict[str
     }
 
 
-def search_table(search: Any) -> dict[str, Any]:
-    """Settings tried in a search, with their scores."""
+def search_table(search: Any, by_fold: Sequence[Any] = ()) -> dict[str, Any]:
+    """Settings tried in a search, with their scores, and what others of its kind chose."""
     table = search.cv_results_
     # several scores: the one that chose, if one did
     key = "score" if "mean_test_score" in table else None
@@ -251,4 +251,5 @@ def search_table(search: Any) -> dict[str, Any]:
         "folds": int(search.n_splits_),
         "tried": tried,
         "best": int(search.best_index_),
+        "by_fold": [found["tried"][found["best"]] for found in map(search_table, by_fold)],
     }

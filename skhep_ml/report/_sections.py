@@ -298,7 +298,7 @@ def working_point(study: Study) -> Section | None:
         sample_weight=study.quoted_expected[here],
         labels=names.tolist(),
         normalize="true",
-        **study.look(4.8, 4.0),
+        **study.look(4.8, 4.0, "compressed"),
     )
     shares = point["confusion"]["shares"]
     return Section(

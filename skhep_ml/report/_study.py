@@ -59,9 +59,11 @@ class Study:
     variables: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     style: str | None = None
 
-    def look(self, width: float = 6.6, height: float = 4.7) -> dict[str, Any]:
+    def look(
+        self, width: float = 6.6, height: float = 4.7, layout: str = "constrained"
+    ) -> dict[str, Any]:
         """Arguments of a display: axes of a figure of its own, and their style."""
-        return {"ax": canvas(width, height, self.style), "style": self.style}
+        return {"ax": canvas(width, height, self.style, layout), "style": self.style}
 
     @property
     def first(self) -> Scored:

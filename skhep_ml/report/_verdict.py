@@ -59,7 +59,9 @@ def _overtraining(results: dict[str, Any]) -> str:
     if found is None:
         return "overtraining not checked"
     p = {name: ks["pvalue"] for name, ks in found["ks"].items()}
-    text = f"KS p = {p_value(p['signal'])} signal, {p_value(p['background'])} background"
+    first = p_value(p["signal"])
+    equals = "" if first.startswith("<") else "= "
+    text = f"KS p {equals}{first} signal, {p_value(p['background'])} background"
     if min(p.values()) >= KS_LIMIT:
         return f"no sign of overtraining ({text})"
     return (

@@ -13,8 +13,10 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhep_ml._frames import is_frame
+from skhep_ml._hashing import event_hash
 from skhep_ml._masks import unmasked
-from skhep_ml._validation import align_columns, check_event_weight
+from skhep_ml._two_sample import row_identifiers
+from skhep_ml._validation import align_columns, check_event_id, check_event_weight
 from skhep_ml.exceptions import SupportWarning
 from skhep_ml.weights._base import effective_sample_size
 from skhep_ml.weights._policies import check_policy, prepare_weights
@@ -34,12 +36,15 @@ class Samples(NamedTuple):
         Tables of floats with the same columns in the same order.
     w_original, w_target : ndarray of shape (n_original,), (n_target,)
         Weights as they were given, ones for None.
+    groups : ndarray of shape (n_original + n_target,), optional
+        Hashed event identifiers of both samples, original first; None where none were given.
     """
 
     original: NDArray[Any]
     target: NDArray[Any]
     w_original: NDArray[np.float64]
     w_target: NDArray[np.float64]
+    groups: NDArray[np.uint64] | None = None
 
 
 class TwoSampleEstimator(BaseEstimator):
@@ -53,8 +58,9 @@ class TwoSampleEstimator(BaseEstimator):
         "target_weight": True,
     }
 
-    # whether the method takes missing values
+    # whether the method takes missing values, and what to do where it does not
     _allow_nan = False
+    _missing_remedy = "impute them, or take GBReweighter, which knows missing values"
 
     def _check_samples(
         self,
@@ -80,6 +86,7 @@ class TwoSampleEstimator(BaseEstimator):
                 "need the same columns"
             )
             raise ValueError(msg)
+        warn_of_positions(original, target)
         given = zip(_SAMPLES, tables, (original_weight, target_weight), strict=True)
         weights = [_sample_weight(weight, len(table), name) for name, table, weight in given]
         return Samples(*tables, *weights)
@@ -90,22 +97,44 @@ class TwoSampleEstimator(BaseEstimator):
         missing = [name for name in known if name not in given]
         extra = [name for name in given if name not in known]
         if missing or extra:
+            lacking = [
+                f"{name} lacks {columns}"
+                for name, columns in (("target", missing), ("original", extra))
+                if columns
+            ]
             msg = (
-                f"original and target have different columns: {missing} are missing in target, "
-                f"{extra} in original; select the same columns in both"
+                f"original and target have different columns: {' and '.join(lacking)}; select the "
+                "same columns in both"
             )
             raise ValueError(msg)
         return target if known == given else target[known]
 
     def _floats(self, X: Any, name: str) -> NDArray[Any]:
-        return check_array(
+        columns = list(X.columns) if is_frame(X) else None
+        table = check_array(
             # scikit-learn does not see that a polars table is in single precision
             X.to_numpy() if hasattr(X, "get_columns") else X,
             dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan" if self._allow_nan else True,
+            ensure_all_finite=False,
             estimator=self,
             input_name=name,
         )
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(table.sum()):  # one pass finds any NaN or infinity
+                return table
+        for what, bad, remedy in (
+            ("infinity", np.isinf(table), "remove these events, or repair them"),
+            ("NaN", np.isnan(table), self._missing_remedy),
+        ):
+            if (what == "NaN" and self._allow_nan) or not bad.any():
+                continue
+            event, k = np.argwhere(bad)[0].tolist()
+            msg = (
+                f"Input {name} contains {what} in {bad.sum()} of {bad.size} values, first in event "
+                f"{event}, column {k if columns is None else columns[k]!r}; {remedy}"
+            )
+            raise ValueError(msg)
+        return table
 
     def _table(self, X: Any) -> NDArray[Any]:
         """Check events against the columns of fit."""
@@ -128,6 +157,8 @@ class BaseReweighter(TwoSampleEstimator):
     `_ratio`; `_check_params` is for its own parameters.
     """
 
+    __metadata_request__fit = {"groups": True, "target_groups": True}
+
     normalize: str | None
     negative_weights: str
     n_replicas: int
@@ -137,18 +168,11 @@ class BaseReweighter(TwoSampleEstimator):
 
     # --- what subclasses implement --------------------------------------------------------------
 
-    def _fit(
-        self,
-        original: NDArray[Any],
-        target: NDArray[Any],
-        w_original: NDArray[np.float64],
-        w_target: NDArray[np.float64],
-        seed: int,
-    ) -> NDArray[np.float64] | None:
+    def _fit(self, samples: Samples, seed: int) -> NDArray[np.float64] | None:
         """Learn the ratio from weights of mean abs(w) 1 in each sample, policy already applied.
 
-        Weights are negative under ``negative_weights="keep"`` only. May return the ratio at
-        ``original``, where it is at hand anyway. ``effective_size_``, the harmonic mean of the
+        Weights are negative under ``negative_weights="keep"`` only. May return the ratio at the
+        original, where it is at hand anyway. ``effective_size_``, the harmonic mean of the
         samples' effective sizes, is the number of events that sums of weights stand for.
         """
         raise NotImplementedError
@@ -171,6 +195,9 @@ class BaseReweighter(TwoSampleEstimator):
         target: Any,
         original_weight: ArrayLike | None = None,
         target_weight: ArrayLike | None = None,
+        *,
+        groups: Any = None,
+        target_groups: Any = None,
     ) -> Any:
         """Learn the weights that turn ``original`` into ``target``.
 
@@ -184,6 +211,11 @@ class BaseReweighter(TwoSampleEstimator):
             Event weights, of any sign and unit; None counts events.
         target_weight : array-like of shape (n_target,), default=None
             Event weights, of any sign and unit, such as sWeights; None counts events.
+        groups : array-like of int, shape (n_original,) or (n_original, k), default=None
+            Identifiers of the original's events: refinement and calibration then split by event,
+            so that variations of one event stay together. None splits by what events contain.
+        target_groups : array-like of int, shape (n_target,) or (n_target, k), default=None
+            Those of the target's events.
 
         Returns
         -------
@@ -194,16 +226,20 @@ class BaseReweighter(TwoSampleEstimator):
         ------
         ValueError
             An empty sample, columns that differ, infinite values (or missing ones, where the method
-            does not take them), weights of wrong length or with a sum that is not positive.
+            does not take them), weights of wrong length or with a sum that is not positive,
+            identifiers that are not integers or of wrong length.
 
         Warns
         -----
+        UserWarning
+            One sample has column names and the other none: columns go by position.
         SupportWarning
             More than 1% of the target's events outside the original's range of a feature, or more
             than 10% of the original's outside the target's.
         """
         self._check_common_params()
         samples = self._check_samples(original, target, original_weight, target_weight)
+        samples = samples._replace(groups=_identifiers(samples, groups, target_groups))
         self._check_params()
         self._warn_about_support(samples)
         random = check_random_state(self._given_random_state())
@@ -216,10 +252,11 @@ class BaseReweighter(TwoSampleEstimator):
         self, samples: Samples, seed: int, effective_size: float | None = None
     ) -> None:
         """Apply the policy for negative weights, fit, and fix the normalisation."""
-        original, target, w_original, w_target = samples
+        original, _, w_original, w_target, _ = samples
         weights = self._train_weights(samples, seed)
         self.effective_size_ = effective_size or _common_size(*weights)
-        ratio = self._fit(original, target, *weights, seed)
+        training = samples._replace(w_original=weights[0], w_target=weights[1])
+        ratio = self._fit(training, seed)
         self.normalization_ = 1.0
         if self.normalize is None:
             return
@@ -240,7 +277,7 @@ class BaseReweighter(TwoSampleEstimator):
         self, samples: Samples, seed: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights after the policy, each sample with mean abs(w) 1 over w != 0."""
-        original, target, w_original, w_target = samples
+        original, target, w_original, w_target, groups = samples
         n_original = len(w_original)
         weights = w_original, w_target
         if w_original.min() < 0 or w_target.min() < 0:
@@ -252,6 +289,7 @@ class BaseReweighter(TwoSampleEstimator):
                 np.concatenate([w_original / w_original.sum(), w_target / w_target.sum()]),
                 negative_weights=self.negative_weights,
                 weight_scale=None,
+                groups=groups,
                 random_state=seed,
                 n_jobs=self.n_jobs,
             )
@@ -262,7 +300,7 @@ class BaseReweighter(TwoSampleEstimator):
 
     def _fit_replicas(self, samples: Samples, seed: int, bootstrap_seed: int) -> list[Any]:
         """Fit the same reweighter on Poisson replicas of both samples."""
-        original, target, w_original, w_target = samples
+        w_original, w_target = samples.w_original, samples.w_target
         rng = np.random.default_rng(bootstrap_seed)
         numbers_of = range(self.n_replicas)
         if self.verbose and self.n_replicas:
@@ -271,11 +309,9 @@ class BaseReweighter(TwoSampleEstimator):
             numbers_of = tqdm(numbers_of, desc="replicas", leave=False)
         replicas = []
         for k in numbers_of:
-            drawn = Samples(
-                original,
-                target,
-                w_original * rng.poisson(1.0, len(w_original)),
-                w_target * rng.poisson(1.0, len(w_target)),
+            drawn = samples._replace(
+                w_original=w_original * rng.poisson(1.0, len(w_original)),
+                w_target=w_target * rng.poisson(1.0, len(w_target)),
             )
             for name, weight in (("original", drawn.w_original), ("target", drawn.w_target)):
                 if not weight.sum() > 0:
@@ -442,6 +478,39 @@ class BaseReweighter(TwoSampleEstimator):
         if not self.replicas_:
             msg = f"{type(self).__name__} was fitted without replicas: set n_replicas, such as 20"
             raise ValueError(msg)
+
+
+def warn_of_positions(original: Any, target: Any) -> None:
+    """Warn where one sample names its columns and the other does not, and order may matter."""
+    named = [is_frame(sample) for sample in (original, target)]
+    if named[0] == named[1] or getattr(original, "shape", (0, 1))[1:] == (1,):
+        return
+    with_names, without = ("original", "target") if named[0] else ("target", "original")
+    msg = (
+        f"{with_names} has column names and {without} has none: columns are matched by position; "
+        "give both as DataFrames to match them by name"
+    )
+    warnings.warn(msg, UserWarning, stacklevel=4)
+
+
+def _identifiers(samples: Samples, groups: Any, target_groups: Any) -> NDArray[np.uint64] | None:
+    """One hashed identifier an event; a sample without identifiers goes by its content."""
+    if groups is None and target_groups is None:
+        return None
+    parts = []
+    for name, table, given in (
+        ("groups", samples.original, groups),
+        ("target_groups", samples.target, target_groups),
+    ):
+        if given is None:
+            parts.append(event_hash(row_identifiers(table)))
+            continue
+        columns = check_event_id(given)
+        if len(columns[0]) != len(table):
+            msg = f"{name} has {len(columns[0])} entries, but there are {len(table)} events"
+            raise ValueError(msg)
+        parts.append(event_hash(np.column_stack(columns)))
+    return np.concatenate(parts)
 
 
 def weights_before(original_weight: ArrayLike | None, n_events: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from skhep_ml.reweighting._base import BaseReweighter
+from skhep_ml.reweighting._base import BaseReweighter, Samples
 
 # a table of doubles, of which a fit holds about three: 1.2 GB
 _MAX_BINS = 50_000_000
@@ -141,14 +141,8 @@ class BinsReweighter(BaseReweighter):
             )
             raise ValueError(msg)
 
-    def _fit(
-        self,
-        original: NDArray[Any],
-        target: NDArray[Any],
-        w_original: NDArray[np.float64],
-        w_target: NDArray[np.float64],
-        seed: int,
-    ) -> None:
+    def _fit(self, samples: Samples, seed: int) -> None:
+        original, target, w_original, w_target, _ = samples
         size = self.effective_size_
         mixture = np.concatenate([np.abs(w) / np.abs(w).sum() for w in (w_original, w_target)])
         fractions = np.linspace(0, 1, self.n_bins + 1)[1:-1]

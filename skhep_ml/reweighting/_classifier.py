@@ -24,7 +24,7 @@ from skhep_ml._two_sample import (
 )
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.model_selection._split import check_n_splits
-from skhep_ml.reweighting._base import BaseReweighter
+from skhep_ml.reweighting._base import BaseReweighter, Samples
 
 # log odds a standard deviation of the score beyond which a calibration is not believed
 _STEEPEST = 20.0
@@ -109,8 +109,9 @@ class ClassifierReweighter(MetaEstimatorMixin, BaseReweighter):
     density ratio :math:`r = p / (1 - p)`. A ratio is only as good as the probability is calibrated:
     ``n_splits`` models, each without one fold, predict the events of that fold, and one calibration
     is learned from all of these; the classifier itself is fitted once more on all events.
-    The same held-out ratios fix the normalisation. Folds follow the content of events, not their
-    order.
+    The same held-out ratios fix the normalisation: on the events of the fit, which the classifier
+    knows, the mean ratio may differ from 1. Folds follow the identifiers (``groups``,
+    ``target_groups``) or else the content of events, not their order.
 
     scikit-learn's calibrators do not take negative weights (isotonic regression returns NaN). Here
     weights are made non-negative by the policy first. Under ``"keep"`` the straight line minimises
@@ -189,14 +190,8 @@ class ClassifierReweighter(MetaEstimatorMixin, BaseReweighter):
             return clone(self.estimator)
         return default_classifier(seed, n_jobs=self.n_jobs, negative_weights=self.negative_weights)
 
-    def _fit(
-        self,
-        original: NDArray[Any],
-        target: NDArray[Any],
-        w_original: NDArray[np.float64],
-        w_target: NDArray[np.float64],
-        seed: int,
-    ) -> NDArray[np.float64] | None:
+    def _fit(self, samples: Samples, seed: int) -> NDArray[np.float64] | None:
+        original, target, w_original, w_target, groups = samples
         weight = np.concatenate([w_original / w_original.sum(), w_target / w_target.sum()])
         label = np.repeat([0, 1], [len(original), len(target)])
         used = weight != 0
@@ -206,7 +201,8 @@ class ClassifierReweighter(MetaEstimatorMixin, BaseReweighter):
         self.calibration_: Any = None
         held_out = None
         if self.calibrate is not None:
-            fold = cross_fit_folds(table, self.n_splits, "calibration")
+            known = None if groups is None else groups[used]
+            fold = cross_fit_folds(table, self.n_splits, "calibration", groups=known)
             score = np.empty(len(table))
             for k in range(self.n_splits):
                 train, rest = fold != k, fold == k

@@ -257,7 +257,7 @@ def reweighting_report(
     checks = _Tables()
     samples = checks._check_samples(original, target, original_weight, target_weight)
     before = samples.w_original
-    after = _weights_after(reweighter, given, before, None if known is not None else groups)
+    after = weights_after(reweighter, given, before, None if known is not None else groups)
     after = _positive_sum(check_event_weight(after, len(before), name="weights after"))
     names = getattr(checks, "feature_names_in_", None)
     if names is None:
@@ -272,7 +272,7 @@ def reweighting_report(
         tables = samples.original, samples.target
         fold = two_sample_folds(*tables, groups, target_groups, n_splits)
         options = {"estimator": estimator, "fold": fold, "n_splits": n_splits}
-        fits = (fit_two_samples(*one, **options) for one in both)
+        fits = (fit_two_samples(*one[:4], **options) for one in both)
         areas = [fit.auc(fit.score(table), seed) for fit, table in fits]
     weights = [one.w_original for one in both]
     mean_ratio = float(after.sum() / before.sum())
@@ -294,9 +294,10 @@ def reweighting_report(
     )
 
 
-def _weights_after(
-    reweighter: Any, original: Any, weight: NDArray[np.float64], groups: Any
+def weights_after(
+    reweighter: Any, original: Any, weight: ArrayLike | None, groups: Any
 ) -> ArrayLike:
+    """Weights from a reweighter, which gets the identifiers if it takes them, or as given."""
     if not hasattr(reweighter, "predict_weights"):
         if hasattr(reweighter, "get_params"):
             msg = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skhep_ml._device import resolve_device
 from skhep_ml.exceptions import WeightWarning
-from skhep_ml.reweighting._base import BaseReweighter
+from skhep_ml.reweighting._base import BaseReweighter, Samples
 
 _GB_ARGS = (
     "subsample",
@@ -222,16 +222,10 @@ class GBReweighter(BaseReweighter):
         in_args = (self.gb_args or {}).get("random_state")
         return self.random_state if in_args is None else in_args
 
-    def _fit(
-        self,
-        original: NDArray[Any],
-        target: NDArray[Any],
-        w_original: NDArray[np.float64],
-        w_target: NDArray[np.float64],
-        seed: int,
-    ) -> NDArray[np.float64]:
+    def _fit(self, samples: Samples, seed: int) -> NDArray[np.float64]:
         from skhep_ml.ensemble._engine import train_booster
 
+        original, target, w_original, w_target, _ = samples
         size = self.effective_size_
         if size < self.min_samples_leaf:
             msg = (

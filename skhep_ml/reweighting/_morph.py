@@ -236,7 +236,7 @@ class QuantileMorpher(OneToOneFeatureMixin, TransformerMixin, TwoSampleEstimator
         parts = []
         size = np.inf
         for name, table, weight, index in zip(
-            ("original", "target"), samples[:2], samples[2:], bins, strict=True
+            ("original", "target"), samples[:2], samples[2:4], bins, strict=True
         ):
             present = (weight != 0) & ~np.isnan(table[:, position])
             values, w, at = table[present, position], weight[present], index[present]

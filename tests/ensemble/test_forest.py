@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from skhep_ml.datasets import make_signed_events
 from skhep_ml.ensemble import RandomForestClassifier, RandomForestRegressor
+from skhep_ml.ensemble._objectives import signed_leaf_events
 from skhep_ml.exceptions import BiasedWeightsWarning, WeightWarning
 from skhep_ml.metrics import roc_auc_score, roc_auc_scorer
 from skhep_ml.model_selection import EventNumberKFold
@@ -200,6 +201,14 @@ def test_three_classes(signed):
     assert p.shape == (len(y), 3)
     assert np.allclose(p.sum(axis=1), 1)
     assert p.min() >= 0
+
+
+def test_a_leaf_of_signed_events_has_a_mean_sign_well_away_from_zero():
+    weight = np.repeat([2.0, -2.0, 0.0], [900, 100, 50])
+    # r = 0.8, with an error of 1 / sqrt(n) on the mean sign of n events: eight of them
+    assert 0.8 * np.sqrt(signed_leaf_events(weight, stacklevel=1)) == pytest.approx(8)
+    with pytest.warns(WeightWarning, match=r"sum to 80.0% .* needs 100 events and 100 do not"):
+        signed_leaf_events(np.repeat([1.0, -1.0], [90, 10]), stacklevel=1)
 
 
 def test_keep_says_when_nothing_can_be_learned():

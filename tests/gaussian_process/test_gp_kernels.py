@@ -17,6 +17,14 @@ from skhep_ml.gaussian_process._kernels import check_kernel, covariance, default
 RNG = np.random.default_rng(0)
 X, Z = RNG.normal(size=(30, 3)), RNG.normal(size=(12, 3))
 
+
+class AnotherRBF(RBF):
+    """A function of its own, which must not pass for an RBF."""
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        return -super().__call__(X, Y)
+
+
 KERNELS = [
     2.0 * RBF([1.0, 2.0, 3.0]) + WhiteKernel(0.3),
     Matern([1.0, 2.0, 0.5], nu=0.5) * RationalQuadratic(1.2, 0.5) + DotProduct(0.4) ** 3,
@@ -69,6 +77,7 @@ def test_offsets_do_not_spoil_distances():
         (Matern(nu=2.0), r"nu=2.0 has no closed form: nu must be one of \(0.5"),
         (ExpSineSquared(0.1, 1.0), "is not positive.*ExpSineSquared is a covariance for a single"),
         (DotProduct() ** 0.5, "is not positive"),
+        (AnotherRBF() + WhiteKernel(), "kernel AnotherRBF.* is not supported: take"),
         (RBF() ** -1, "is not positive"),
     ],
 )

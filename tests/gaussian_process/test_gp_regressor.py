@@ -299,6 +299,7 @@ def test_a_callable_mean_carries_on_beyond_the_events():
         ({"mean": "cubic"}, 'mean must be "zero"'),
         ({"mean": "linear", "mean_start": [1.0]}, "mean_start belongs to a callable"),
         ({"mean": "zero", "mean_start": [1.0]}, "mean_start belongs to a callable"),
+        ({"mean": lambda x, a: a * x[:, 0]}, "with 0 parameters: missing .*'a'; mean_start gives"),
         ({"mean": lambda x: x}, r"gives shape \(120, 2\) for 120 events"),
         ({"mean": lambda x, a: a / (0 * x[:, 0]), "mean_start": [1]}, "NaN or infinite"),
     ],
@@ -356,6 +357,16 @@ def test_restarts_leave_a_bad_start():
         GPRegressor(RBF(1.0, (0, np.inf)), alpha=0.1, n_restarts_optimizer=1).fit(x, y)
 
 
+def test_a_length_scale_at_its_lower_bound_warns():
+    x, noise = np.linspace(0, 10, 30)[:, np.newaxis], np.random.default_rng(0).normal(size=30)
+    with pytest.warns(ConvergenceWarning, match="^length_scale=1e-05 ended at the lower bound"):
+        model = GPRegressor(RBF(1.0), device="cpu").fit(x, noise)
+    assert model.kernel_.length_scale == pytest.approx(1e-5)
+    kernel = ConstantKernel(1.0, "fixed") * RBF(1.0, (0.01, 10)) + WhiteKernel(0.1, "fixed")
+    with pytest.warns(ConvergenceWarning, match="^k1__k2__length_scale=0.01 ended"):
+        GPRegressor(kernel, device="cpu").fit(x, noise)
+
+
 def test_too_few_iterations_warn():
     with pytest.warns(ConvergenceWarning, match="max_iter=1 "):
         GPRegressor(KERNEL, max_iter=1, device="cpu").fit(X, Y)
@@ -379,6 +390,7 @@ def test_progress_is_shown_on_request(capsys):
         ({"alpha": np.full(120, np.inf)}, "leave events out by weight 0"),
         ({"alpha": np.ones(5)}, r"alpha has shape \(5,\), but there are 120 events"),
         ({"kernel": RBF(-1.0)}, "must be positive"),
+        ({"kernel": "rbf"}, "kernel 'rbf' is not supported: take ConstantKernel"),
         ({"kernel": RBF([1.0, 1.0, 1.0])}, "3 length scales, but X has 2 features"),
         ({"kernel": RBF(100.0), "alpha": 0.0}, r"add noise \(alpha=, or WhiteKernel\)"),
         ({"device": "tpu"}, "device must be"),

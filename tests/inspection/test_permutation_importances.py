@@ -5,6 +5,7 @@ import pytest
 import sklearn
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -19,7 +20,7 @@ from skhep_ml.metrics import (
     roc_auc_score,
     roc_auc_scorer,
 )
-from skhep_ml.model_selection import RotatingClassifier
+from skhep_ml.model_selection import RotatingClassifier, RotatingRegressor
 from skhep_ml.plotting import ImportanceDisplay
 
 
@@ -150,11 +151,54 @@ def test_other_scores_and_models():
     assert np.argmax(scores.mean) == 1
 
 
+def test_scorers_of_scikit_learn():
+    X, y, weight = sample(800)
+    label = np.array(["b", "s"])[y]
+    model = LogisticRegression().fit(X, label)
+    options = {"sample_weight": np.abs(weight), "n_replicas": 5}
+    ours = permutation_importances(model, X, label, **options)
+    named = permutation_importances(model, X, label, scoring="roc_auc", **options)
+    np.testing.assert_allclose(named.mean, ours.mean)
+    np.testing.assert_allclose(named.std, ours.std)
+    assert named.score == pytest.approx(ours.score)
+
+    def area(model, X, y, sample_weight=None):
+        assert len(X) == len(y) == len(sample_weight)
+        return roc_auc_score(y, model.predict_proba(X)[:, 1], sample_weight=sample_weight)
+
+    called = permutation_importances(model, X, label, scoring=area, **options)
+    np.testing.assert_allclose(called.mean, ours.mean)
+    np.testing.assert_allclose(called.std, ours.std)
+    without = permutation_importances(
+        model, X, label, scoring=lambda model, X, y: np.mean(model.predict(X) == y), n_replicas=0
+    )
+    assert without.score == model.score(X, label)
+
+
+def test_regressors_lose_r2_unless_told_otherwise():
+    X, _, weight = sample(1500)
+    target, event = X[:, 1] ** 2, np.arange(1500)
+    model = RotatingRegressor(DecisionTreeRegressor(max_depth=4), n_splits=2)
+    model.fit(X, target, groups=event)
+    options = {"sample_weight": np.abs(weight), "groups": event, "n_replicas": 0}
+    found = permutation_importances(model, X, target, **options)
+    predicted = model.predict(X, groups=event)
+    assert found.score == pytest.approx(r2_score(target, predicted, sample_weight=np.abs(weight)))
+    np.testing.assert_allclose(
+        permutation_importances(model, X, target, scoring="r2", **options).mean, found.mean
+    )
+    assert np.argmax(found.mean) == 1
+
+
 def test_wrong_input_is_refused():
     X, y, _ = sample(100)
     model = LogisticRegression().fit(X, y)
-    with pytest.raises(ValueError, match=r"no scorer of skhep_ml\.metrics"):
-        permutation_importances(model, X, y, scoring="roc_auc")
+    with pytest.raises(ValueError, match="'auc' is not a valid scoring value"):
+        permutation_importances(model, X, y, scoring="auc")
+    with pytest.raises(ValueError, match="neither a scorer nor the name of one"):
+        permutation_importances(model, X, y, scoring=1)
+    with pytest.raises(ValueError, match="takes no sample_weight"):
+        permutation_importances(model, X, y, scoring=lambda model, X, y: 0.0)
     with pytest.raises(ValueError, match="looks at columns of X"):
         permutation_importances(model, X, y, scoring=flatness_scorer([0], uniform_label=0))
     with pytest.raises(ValueError, match="features names 'mass'"):

@@ -266,6 +266,41 @@ def test_weights_stand_in_place_of_the_nominal_ones():
         evaluate_systematics(FirstColumn(), events, {"f": np.full(600, 0.1)}, bins=EDGES)
 
 
+def test_factors_in_place_of_weights_are_found_where_sums_agree():
+    events = make_events()
+    # rare signal and frequent background: factors sum to about what the weights do
+    events.weight = np.where(events.target == 1, 0.002, 1.9) * np.sign(events.weight)
+    factor = np.where(events.target == 1, 1.1, 0.9)
+    with pytest.warns(SystematicsWarning, match=r"are near 1, unlike the nominal ones"):
+        evaluate_systematics(FirstColumn(), events, {"f": factor}, bins=EDGES)
+    # weights of the right scale are no factors, nor are they where the nominal ones are near 1
+    evaluate_systematics(FirstColumn(), events, {"f": factor * events.weight}, bins=EDGES)
+    events.weight = np.ones(600)
+    evaluate_systematics(FirstColumn(), events, {"f": factor}, bins=EDGES)
+
+
+def test_rounding_is_no_change():
+    events = make_events()
+    result = evaluate_systematics(
+        FirstColumn(), events, {"all": 1.1 * events.weight}, bins=EDGES, n_replicas=10
+    )
+    side = result.variations["all"].up
+    for name in ("AUC", "rejection at 50%"):
+        assert side.changes[name] == 0
+        assert side.changes_std[name] == 0
+    assert "e-1" not in str(result)
+    assert "0.0000000" not in str(result)
+
+
+def test_an_error_in_a_function_names_its_variation():
+    def broken(X):
+        raise KeyError("tau_pt")
+
+    with pytest.raises(KeyError, match="tau_pt") as caught:
+        evaluate_systematics(FirstColumn(), make_events(), {"tau": (shifted, broken)}, bins=EDGES)
+    assert caught.value.__notes__ == ["raised in variation 'tau' down"]
+
+
 def shifted(X):
     X[:, 0] = np.minimum(X[:, 0] + 0.05, 1)
     return X

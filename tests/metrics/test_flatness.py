@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from skhep_ml.datasets import make_dalitz
+from skhep_ml.ensemble import BDTClassifier
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.metrics import (
     cvm_flatness,
@@ -387,5 +388,9 @@ def test_bad_arrays_are_refused():
         flatness_scorer(["mass"], uniform_label=1, metric="gini")
     with pytest.raises(ValueError, match="pass the table as X="):
         flatness_scorer(["mass"], uniform_label=1).score_predictions(y, score)
+    flat = flatness_scorer([0], uniform_label=1)
+    bdt = BDTClassifier(3, early_stopping_rounds=2, eval_metric=flat)
+    with pytest.raises(ValueError, match="cannot steer early stopping"):
+        bdt.fit(X, y)
     with pytest.raises(ValueError, match="columns names 'mas', but the columns are"):
         flatness_scorer(["mas"], uniform_label=1).score_predictions(y, score, X=frame)

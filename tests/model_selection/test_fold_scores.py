@@ -201,6 +201,11 @@ def test_parallel_is_the_same(events, model):
         ({"scoring": "auc"}, ValueError, "'auc'"),
         ({"scoring": {"own": lambda e, X, y: 0.0}}, ValueError, "'own' takes no sample_weight"),
         ({"y": np.full(1200, "sig")}, ValueError, "score 'roc_auc' of fold 0"),
+        (
+            {"scoring": "roc_auc", "sample_weight": np.where(np.arange(1200) % 5, 1.0, -1.0)},
+            ValueError,
+            r"scorers of skhep_ml\.metrics take them",
+        ),
     ],
 )
 def test_bad_input(events, model, change, error, match):

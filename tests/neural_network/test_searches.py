@@ -6,12 +6,11 @@ import sklearn
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from skopt import BayesSearchCV
 from skopt.space import Real
 
 from skhep_ml.impute import MissingValueImputer
 from skhep_ml.metrics import background_rejection_scorer, log_loss_scorer, roc_auc_scorer
-from skhep_ml.model_selection import EventNumberKFold, RotatingClassifier
+from skhep_ml.model_selection import BayesSearchCV, EventNumberKFold, RotatingClassifier
 from skhep_ml.neural_network import NetClassifier, NetRegressor
 from skhep_ml.preprocessing import AutoScaler
 
@@ -109,7 +108,8 @@ def test_bayes_search_without_routing():
         n_iter=3,
         cv=2,
         scoring="roc_auc",
-        optimizer_kwargs={"base_estimator": "RF", "n_initial_points": 3},
+        surrogate="RF",
+        n_initial_points=3,
         random_state=0,
         error_score="raise",
     )

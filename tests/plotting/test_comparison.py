@@ -260,14 +260,27 @@ def test_validation_events_are_neither_training_nor_test():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_models_of_a_list_are_named_by_their_classes(events, rotating, kind):
+    X, y, _, event = events
+    plain = LogisticRegression().fit(X, y)
+    display = kind.from_estimators([rotating, plain, plain], X, y, groups=event, ratio=False)
+    names = [one.name for one in display.displays]
+    assert names == [f"LogisticRegression {k}" for k in (1, 2, 3)]
+    alone, same = (vars(one) for one in (kind.from_estimator(plain, X, y), display.displays[2]))
+    for key, values in alone.items():
+        if isinstance(values, np.ndarray):
+            np.testing.assert_array_equal(same[key], values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bad_input(events, rotating, kind):
     X, y, _, event = events
     with pytest.raises(TypeError, match="y_scores must be a mapping of names"):
         kind.from_scores(y, [X[:, 0]])
     with pytest.raises(ValueError, match="y_scores is empty"):
         kind.from_scores(y, {})
-    with pytest.raises(TypeError, match="estimators must be a mapping of names"):
-        kind.from_estimators([rotating], X, y)
+    with pytest.raises(ValueError, match="estimators is empty"):
+        kind.from_estimators([], X, y)
     with pytest.raises(TypeError, match="from_folds needs a fitted RotatingClassifier, got Logis"):
         kind.from_folds(LogisticRegression().fit(X, y), X, y)
     with pytest.raises(ValueError, match="identifiers"):

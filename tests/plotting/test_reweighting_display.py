@@ -6,7 +6,7 @@ from matplotlib import pyplot
 from skhep_ml.metrics import ks_2samp_weighted
 from skhep_ml.plotting import ReweightingDisplay
 from skhep_ml.plotting._histogram import histogram
-from skhep_ml.reweighting import GBReweighter, RotatingReweighter
+from skhep_ml.reweighting import GBReweighter, QuantileMorpher, RotatingReweighter
 
 
 def samples(n=2000):
@@ -60,6 +60,14 @@ def test_from_estimator_and_identifiers(legend_texts):
     assert again.feature_names == ["m", "n_jets"]
     np.testing.assert_array_equal(display.ks, again.ks)
     assert legend_texts(display.axes_[0])[1].startswith("RotatingReweighter (KS")
+    # a reweighter that does not predict by identifiers is not given any
+    plain = gb.fit(original, target)
+    display = ReweightingDisplay.from_estimator(plain, original, target, groups=event)
+    weights = plain.predict_weights(original)
+    expected = ReweightingDisplay.from_weights(weights, original, target)
+    np.testing.assert_array_equal(display.ks, expected.ks)
+    with pytest.raises(ValueError, match="QuantileMorpher has no predict_weights"):
+        ReweightingDisplay.from_estimator(QuantileMorpher(), original, target)
 
 
 def test_arrays_signs_and_missing_values():
@@ -104,5 +112,17 @@ def test_wrong_input_is_refused():
         make(weights[:3], original, target)
     with pytest.raises(ValueError, match="missing in all events"):
         make(weights, original, target.assign(m=np.nan))
-    with pytest.raises(ValueError, match="weights"):
+    with pytest.raises(ValueError, match=r"^weights sums to -\d.*: a density needs a positive sum"):
         make(-weights, original, target)
+
+
+def test_an_array_takes_the_names_of_the_other_sample():
+    original, target, weights = samples(200)
+    expected = ReweightingDisplay.from_weights(weights, original, target)
+    array = target[["m", "n_jets"]].to_numpy()
+    with pytest.warns(UserWarning, match="original has column names and target has none"):
+        display = ReweightingDisplay.from_weights(weights, original, array)
+    assert display.feature_names == ["m", "n_jets"]
+    np.testing.assert_array_equal(display.ks, expected.ks)
+    with pytest.raises(ValueError, match="different columns"):
+        ReweightingDisplay.from_weights(weights, original, array, feature_names=["a", "m"])

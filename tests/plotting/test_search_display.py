@@ -121,3 +121,25 @@ def test_bad_input():
     with pytest.raises(ValueError, match="no trial has a finite score"):
         SearchDisplay.from_cv_results(failed)
     assert pyplot.get_fignums() == []
+
+
+def test_axes_have_few_numbers_and_whole_ones_where_values_are():
+    results = make_results(30)
+    for trial, rate in zip(results["params"], np.geomspace(0.02, 0.5, 30), strict=True):
+        trial["rate"] = rate
+    display = SearchDisplay.from_cv_results(results, "dependence", params=["rate", "depth"])
+    display.figure_.canvas.draw()
+    axes = {ax.get_xlabel(): ax for ax in display.axes_}
+    low, high = axes["rate"].get_xlim()
+    shown = [
+        label.get_text()
+        for value, label in zip(
+            axes["rate"].get_xticks(), axes["rate"].get_xticklabels(), strict=True
+        )
+        if low <= value <= high
+    ]
+    assert shown == ["0.02", "0.05", "0.1", "0.2", "0.5"]
+    assert not any(label.get_text() for label in axes["rate"].get_xticklabels(minor=True))
+    assert all(float(tick).is_integer() for tick in axes["depth"].get_xticks())
+    trials = SearchDisplay.from_cv_results(make_results(5))
+    assert all(float(tick).is_integer() for tick in trials.ax_.get_xticks())

@@ -105,3 +105,18 @@ def test_bad_input_is_refused(table):
     found = describe_events(table, order="Run")
     with pytest.raises(ValueError, match=r"features \['mass'\] are not among the trends"):
         TrendDisplay.from_description(found, ["mass"])
+
+
+def test_the_strongest_of_many_features_are_shown():
+    rng = np.random.default_rng(0)
+    run = np.arange(2000)
+    X = rng.normal(size=(2000, 9))
+    X[:, [2, 6]] += run[:, None] / 2000
+    X[:, 4] = 1.0
+    display = TrendDisplay.from_data(X, run, n_bins=5)
+    every = TrendDisplay.from_data(X, run, n_bins=5, features=[f"x{k}" for k in range(9)])
+    assert len(display.feature_names) == 5
+    assert set(display.feature_names[:2]) == {"x2", "x6"}
+    assert "x4" not in display.feature_names
+    assert display.pvalue.max() <= np.sort(every.pvalue)[4]
+    assert len(every.feature_names) == 9

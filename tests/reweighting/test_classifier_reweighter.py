@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from skhep_ml.ensemble import BDTClassifier
 from skhep_ml.exceptions import SupportWarning, WeightWarning
@@ -258,6 +259,25 @@ def test_discrete_features_are_spread_over_the_folds():
     at = np.arange(6)
     truth = np.exp(-0.5) * 1.25**at
     np.testing.assert_allclose(model.predict_weights(at), truth, rtol=0.15)
+    # identifiers of one sample leave the other one spread
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(original, target, groups=np.arange(5000))
+    np.testing.assert_allclose(model.predict_weights(at), truth, rtol=0.15)
+
+
+def test_variations_of_an_event_share_a_fold_of_the_calibration():
+    rng = np.random.default_rng(0)
+    variations = np.repeat(rng.normal(size=(2, 300)), 5, axis=1)
+    original, target = (variations + 1e-3 * rng.normal(size=(2, 1500)))[:, :, None]
+    number = np.repeat(np.arange(300), 5)
+    tree = DecisionTreeClassifier(min_samples_leaf=3, random_state=0)
+    learned = ClassifierReweighter(tree).fit(original, target)
+    honest = clone(learned).fit(original, target, groups=number, target_groups=number + 300)
+    # both samples are alike, and the tree has learned the single events
+    spread = [np.log(model.predict_weights(original)).std() for model in (learned, honest)]
+    assert spread[0] > 0.5
+    assert spread[1] < 0.1
 
 
 @pytest.mark.parametrize(
@@ -291,4 +311,4 @@ def test_wrong_data_is_refused():
             original, target, np.where(np.arange(200) < 2, -1.0, 1.0)
         )
     with pytest.raises(ValueError, match="feature names"):
-        model.set_params(negative_weights="refine").fit(frame, target).predict_weights(frame[["a"]])
+        model.set_params(negative_weights="refine").fit(frame, frame).predict_weights(frame[["a"]])

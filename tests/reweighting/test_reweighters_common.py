@@ -153,7 +153,7 @@ def test_other_order_of_columns_in_predict(model):
 def test_columns_that_differ(model):
     original, target, *weights = samples()
     renamed = target.rename(columns={"eta": "phi"})
-    with pytest.raises(ValueError, match=r"\['eta'\] are missing in target, \['phi'\] in original"):
+    with pytest.raises(ValueError, match=r"target lacks \['eta'\] and original lacks \['phi'\]"):
         clone(model).fit(original, renamed, *weights)
     with pytest.raises(ValueError, match="original has 2 features and target 1"):
         clone(model).fit(original.to_numpy(), target.to_numpy()[:, :1], *weights)
@@ -163,6 +163,52 @@ def test_columns_that_differ(model):
     arrays = clone(model).fit(original.to_numpy(), target.to_numpy(), *weights)
     with pytest.raises(ValueError, match="3 features"):
         apply(arrays, np.zeros((4, 3)))
+
+
+@every
+def test_one_sample_without_names_goes_by_position(model):
+    original, target, *weights = samples()
+    arrays = original.to_numpy(), target.to_numpy()
+    expected = apply(clone(model).fit(*arrays, *weights), arrays[0])
+    for k, message in enumerate(("target has column names and original", "original has column")):
+        mixed = [original, target]
+        mixed[k] = arrays[k]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fitted = clone(model).fit(*mixed, *weights)
+        assert any(str(one.message).startswith(message) for one in caught)
+        np.testing.assert_allclose(apply(fitted, mixed[0]), expected, rtol=1e-12)
+
+
+@every
+def test_missing_and_infinite_values_are_located(model):
+    original, target, *_ = samples()
+    for value, what in ((np.inf, "infinity"), (np.nan, "NaN")):
+        if what == "NaN" and get_tags(model).input_tags.allow_nan:
+            continue
+        bad = target.copy()
+        bad.loc[[3, 8], "eta"] = value
+        message = f"Input target contains {what} in 2 of 700 values, first in event 3, column 'eta'"
+        if isinstance(model, (RotatingReweighter, FoldingReweighter)):  # events of a fold
+            message = f"Input target contains {what}"
+        with pytest.raises(ValueError, match=message):
+            clone(model).fit(original, bad)
+
+
+@every_plain
+def test_identifiers_of_both_samples(model):
+    original, target, *weights = samples()
+    run_event = np.stack([np.ones(300, dtype=np.int32), np.arange(300)], axis=1)
+    for numbers in ({"groups": run_event}, {"groups": run_event, "target_groups": range(350)}):
+        fitted = clone(model).fit(original, target, *weights, **numbers)
+        average = np.average(original["pt"], weights=weights[0] * apply(fitted, original))
+        wanted = np.average(target["pt"], weights=weights[1])
+        before = np.average(original["pt"], weights=weights[0])
+        assert abs(average - wanted) < abs(before - wanted)
+    with pytest.raises(ValueError, match="target_groups has 3 entries, but there are 350 events"):
+        clone(model).fit(original, target, groups=run_event, target_groups=[1, 2, 3])
+    with pytest.raises(ValueError, match="event identifiers must be integers, got float64"):
+        clone(model).fit(original, target, groups=np.ones(300))
 
 
 @every
