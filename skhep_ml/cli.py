@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from skhep_ml import __version__
 
@@ -39,14 +40,75 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where to write (default: %(default)s)",
     )
-    demo.add_argument(
+    _add_jobs(demo, 1, "fits in parallel, of two threads each")
+    demo.set_defaults(run=_demo)
+
+    init = commands.add_parser(
+        "init",
+        help="write a commented example of a file for train",
+        description="Write a commented example of an analysis file; an existing file is kept.",
+    )
+    init.add_argument("file", nargs="?", default="analysis.toml", metavar="FILE")
+    init.set_defaults(run=_init)
+
+    train = commands.add_parser(
+        "train",
+        help="train, evaluate and apply what an analysis file describes",
+        description=(
+            "Read events, run the rotating cross-validation (with a search in each fold if asked "
+            "for), and write model, scores, report, ONNX and the scores of every event. Run "
+            "again, it goes on where it was interrupted."
+        ),
+    )
+    train.add_argument("file", metavar="FILE", help="analysis file in TOML; see skhep-ml init")
+    train.add_argument("--check", action="store_true", help="check the file and stop")
+    _add_jobs(train, 1, "folds in parallel")
+    train.set_defaults(run=_train)
+
+    apply = commands.add_parser(
+        "apply",
+        help="write the scores of a trained model for the events of files",
+        description="Write files of scores, by a model that train made, as friends of the input.",
+    )
+    apply.add_argument("model", metavar="MODEL", help="model.skml of train")
+    apply.add_argument("files", nargs="+", metavar="FILE")
+    apply.add_argument("--out", default="scored", metavar="DIR", help="(default: %(default)s)")
+    apply.add_argument("--branch", default="score", metavar="NAME", help="(default: %(default)s)")
+    apply.add_argument(
+        "--copy",
+        action="store_true",
+        help="copy the files, with the scores; slow for many branches",
+    )
+    apply.add_argument("--overwrite", action="store_true", help="replace files in DIR")
+    apply.set_defaults(run=_apply)
+
+    report = commands.add_parser(
+        "report",
+        help="write the report of a trained analysis again",
+        description="Write the report of what train made from an analysis file, and nothing else.",
+    )
+    report.add_argument("file", metavar="FILE", help="analysis file in TOML")
+    report.set_defaults(run=_report)
+
+    export = commands.add_parser(
+        "export",
+        help="write a trained model as ONNX",
+        description="Write a model that train made as ONNX, with its preprocessing in the graph.",
+    )
+    export.add_argument("model", metavar="MODEL", help="model.skml of train")
+    export.add_argument("out", metavar="OUT", help="file to write, such as model.onnx")
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _add_jobs(parser: argparse.ArgumentParser, default: int, what: str) -> None:
+    parser.add_argument(
         "--n-jobs",
         type=int,
-        default=1,
+        default=default,
         metavar="N",
-        help="fits in parallel, of two threads each; -1 for all cores (default: %(default)s)",
+        help=f"{what}; -1 for all cores (default: %(default)s)",
     )
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,24 +131,94 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     options = _parser().parse_args(argv)
+    # OpenMP reads it when it is loaded: threads that wait must not spin, which on a machine that
+    # also does other work makes boosting several times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _demo(options)
+        options.run(options)
     except (ImportError, OSError, ValueError) as error:
+        for mistake in getattr(error, "mistakes", ()):
+            print(mistake, file=sys.stderr)
         text = " ".join(str(error).split())
         print(f"skhep-ml: error: {text}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print("\nskhep-ml: interrupted, nothing written", file=sys.stderr)
+        print("\nskhep-ml: interrupted", file=sys.stderr)
         return 130
+    return 0
 
 
-def _demo(options: argparse.Namespace) -> int:
-    # OpenMP reads it when it is loaded: threads that wait must not spin, which on a machine that
-    # also does other work makes boosting several times slower
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+def _demo(options: argparse.Namespace) -> None:
     from skhep_ml._demo import run_demo, table
 
     results = run_demo(options.out, options.n_jobs, stream=sys.stderr)
     print(table(results))
     print(f"\nReport: {options.out}/report.html")
-    return 0
+
+
+def _init(options: argparse.Namespace) -> None:
+    from skhep_ml._analysis._template import template
+
+    path = Path(options.file)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template(path.name))
+    except FileExistsError as error:
+        msg = f"{path} exists: choose another name"
+        raise FileExistsError(msg) from error
+    print(f"wrote {path}: edit it, then run skhep-ml train {path}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from skhep_ml._analysis._config import read_analysis
+    from skhep_ml._analysis._train import run
+
+    analysis = read_analysis(options.file)
+    if options.check:
+        print(f"{options.file}: no mistakes")
+        return
+    scores = run(analysis, n_jobs=options.n_jobs, stream=sys.stderr)
+    print(scores)
+    print(f"\nWritten to {analysis.folder}:")
+    for path in sorted(analysis.folder.iterdir()):
+        print(f"  {path.name}{'/' if path.is_dir() else ''}")
+
+
+def _apply(options: argparse.Namespace) -> None:
+    from skhep_ml._analysis._train import apply_model
+
+    model, how = _trained(options.model)
+    written = apply_model(
+        model, how, options.files, Path(options.out),
+        branch=options.branch, friend=not options.copy, overwrite=options.overwrite,
+    )  # fmt: skip
+    for path in written:
+        print(path)
+
+
+def _trained(path: str) -> tuple[Any, dict[str, Any]]:
+    """A model of train, and how it reads events."""
+    from skhep_ml.export import load, read_manifest
+
+    how = read_manifest(path)["metrics"].get("reading")
+    if how is None:
+        msg = f"{path} does not say how to read its features: it was not written by skhep-ml train"
+        raise ValueError(msg)
+    return load(path), how
+
+
+def _report(options: argparse.Namespace) -> None:
+    from skhep_ml._analysis._config import read_analysis
+    from skhep_ml._analysis._train import MODEL, read, report
+
+    analysis = read_analysis(options.file)
+    model, _ = _trained(str(analysis.folder / MODEL))
+    report(analysis, model, read(analysis))
+    print(f"Report: {analysis.folder / 'report.html'}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from skhep_ml.export import load, to_onnx
+
+    to_onnx(load(options.model), options.out)
+    print(f"wrote {options.out}")

@@ -462,8 +462,16 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """
         check_is_fitted(self)
         table = self._table(X, reset=False)
+        engine = self._engine_for(table)
+        middle = engine.cluster_centers_.mean(axis=0)
+        spread = np.ptp(engine.cluster_centers_, axis=0).max()
+        if not issparse(table) and np.abs(middle).max() > 10 * spread:
+            # the engine expands squares, which far from the origin leaves no digits of distances
+            engine = copy(engine)
+            engine.cluster_centers_ = engine.cluster_centers_ - middle
+            table = table - middle
         with config_context(assume_finite=True):
-            return self._engine_for(table).predict(table)
+            return engine.predict(table)
 
     def fit_predict(
         self,

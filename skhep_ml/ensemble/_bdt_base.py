@@ -1,7 +1,6 @@
 """What boosted classifiers and regressors share: weights, early stopping, the engine."""
 
 import numbers
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from skhep_ml._device import resolve_device
 from skhep_ml._early_stopping import evaluation_pairs, stopping_mask
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import align_columns, check_event_id, check_event_weight
-from skhep_ml.exceptions import WeightWarning
+from skhep_ml.ensemble._objectives import signed_leaf_events
 from skhep_ml.weights._policies import TrainingWeights, check_policy, prepare_weights
 
 # constructor parameters that the engine takes under the same name
@@ -163,15 +162,82 @@ class BaseBDT(BaseEstimator):
             return self._train(X[rows], target[rows], prepared, sets, n_rounds, device, seed)
 
         self.booster_, self.evals_result_ = fit_rows(rows, sets, self.n_estimators)
+        self._keep_best(lambda n_rounds: fit_rows(slice(None), [], n_rounds)[0])
+        return self
+
+    def _keep_best(self, train_again: Any) -> None:
+        """Keep the trees up to the best one, or train as many again on all events."""
         if self.early_stopping_rounds is not None:
             self.best_iteration_ = int(self.booster_.best_iteration)
             self.best_score_ = float(self.booster_.best_score)
             if self.refit:
-                self.booster_, _ = fit_rows(slice(None), [], self.best_iteration_ + 1)
+                self.booster_ = train_again(self.best_iteration_ + 1)
             else:
                 self.booster_ = self.booster_[: self.best_iteration_ + 1]
         self.n_estimators_ = self.booster_.num_boosted_rounds()
-        return self
+
+    def fit_iter(
+        self,
+        chunks: Any,
+        *,
+        eval_set: Any = None,
+        sample_weight_eval_set: Any = None,
+        cache_dir: Any = None,
+    ) -> Any:
+        """Fit on a stream of chunks of events, with bounded memory.
+
+        Parameters
+        ----------
+        chunks : iterable of Bunch, or of tuples
+            Chunks as `skhep_ml.io.iterate_events` yields them (``data``, ``target``, ``weight``),
+            or (X, y) or (X, y, sample_weight), or a function that returns such an iterable. It is
+            read once.
+        eval_set : list of (X, y) pairs, default=None
+            Held-out events, in memory; early stopping needs them, a stream is not split.
+        sample_weight_eval_set : list of array-like, default=None
+            Weights of each pair.
+        cache_dir : path, default=None
+            Folder for temporary files, 4 bytes a feature and event, and one for the bins; None
+            takes the system's.
+
+        Returns
+        -------
+        self : object
+            The fitted model.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; chunks that differ in their columns; negative weights under ``"refine"``,
+            ``"pair"`` or ``"cell"``, which look at all events together: ``"keep"``, ``"drop"``,
+            ``"abs"`` and ``"raise"`` work on streams; early stopping without ``eval_set``.
+
+        See Also
+        --------
+        skhep_ml.io.iterate_events : Chunks from files.
+
+        Notes
+        -----
+        Targets, weights and gradients stay in memory, and while edges of bins are sought 1 to 3 MB
+        a feature for the sketches; of the features only a chunk at a time, and on a GPU the bins.
+
+        The sketches of the chunks are merged: where no feature takes more than ``max_bin`` values,
+        the edges are those of `fit`, and so are the trees, else they differ slightly.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skhep_ml.ensemble import BDTRegressor
+        >>> X = np.arange(200.0).reshape(-1, 1)
+        >>> chunks = [(X[:100], X[:100, 0]), (X[100:], X[100:, 0])]
+        >>> model = BDTRegressor(n_estimators=100, device="cpu").fit_iter(chunks)
+        >>> bool(np.allclose(model.predict(X), BDTRegressor(100, device="cpu").fit(
+        ...     X, X[:, 0]).predict(X)))
+        True
+        """
+        from skhep_ml.ensemble._stream import fit_stream
+
+        return fit_stream(self, chunks, eval_set, sample_weight_eval_set, cache_dir)
 
     def _train(
         self,
@@ -257,20 +323,13 @@ class BaseBDT(BaseEstimator):
     def _signed_leaf_floor(self, weight: NDArray[np.float64], curvature: float) -> float:
         """Smallest hessian sum of a leaf, so that its net weight is well away from zero.
 
-        64 / r^2 events, each of mean abs(w) and of the second derivative ``curvature`` that an
-        average event has at the start: 16 / r^2 for two classes of equal sums.
+        That of `signed_leaf_events` events, each of mean abs(w) and of the second derivative
+        ``curvature`` that an average event has at the start: 16 / r^2 for two classes of equal
+        sums.
         """
-        total, size = weight.sum(), np.abs(weight)
-        events = 64 * (size.sum() / total) ** 2
-        if events > np.count_nonzero(size) / 2:
-            msg = (
-                f"negative_weights='keep': the weights sum to {total / size.sum():.1%} of the sum "
-                f"of abs(w), so a meaningful leaf needs {events:.0f} events and {len(weight)} do "
-                "not fill two: the model is almost constant; 'refine' may do better"
-            )
-            warnings.warn(msg, WeightWarning, stacklevel=2)
-        floor = events * curvature * size.sum() / np.count_nonzero(size)
-        return max(self.min_child_weight, floor)
+        events = signed_leaf_events(weight, stacklevel=2)
+        mean_size = np.abs(weight).sum() / np.count_nonzero(weight)
+        return max(self.min_child_weight, events * curvature * mean_size)
 
     def _check_params(self) -> None:
         check_policy(self.negative_weights)

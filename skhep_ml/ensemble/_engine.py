@@ -58,9 +58,9 @@ class _Progress(xgboost.callback.TrainingCallback):
 
 
 def train_booster(
-    X: NDArray[np.float32],
+    X: Any,
     target: NDArray[Any],
-    weight: NDArray[np.float64] | None,
+    weight: NDArray[Any] | None,
     params: dict[str, Any],
     n_rounds: int,
     *,
@@ -77,13 +77,14 @@ def train_booster(
     ``metric(margin, target, weight)`` is computed here rather than by the engine, which refuses
     negative weights in evaluation sets too.
     """
-    data = xgboost.QuantileDMatrix(
-        X,
-        target,
-        weight=None if weight is None else weight.astype(np.float32),
-        max_bin=params["max_bin"],
-        nthread=params["nthread"],
-    )
+    weight = None if weight is None else weight.astype(np.float32)
+    data: Any
+    if hasattr(X, "matrix"):  # events of a stream
+        data = X.matrix(target, weight, params)
+    else:
+        data = xgboost.QuantileDMatrix(
+            X, target, weight=weight, max_bin=params["max_bin"], nthread=params["nthread"]
+        )
     evals = []
     by_matrix = {}
     for part in sets:

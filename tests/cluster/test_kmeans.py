@@ -338,3 +338,13 @@ def test_bad_tables():
         KMeans(2).fit(np.zeros((0, 2)))
     with pytest.raises(ValueError, match="cannot choose n_clusters"):
         KMeans("auto").partial_fit(np.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("n_clusters", [1, 4])
+def test_events_far_from_the_origin_in_single_precision(n_clusters):
+    rng = np.random.default_rng(0)
+    X = (1e4 + rng.normal(size=(1500, 3))).astype(np.float32)
+    model = KMeans(n_clusters, random_state=0).fit(X)
+    labels = model.predict(X)
+    np.testing.assert_array_equal(labels, model.labels_)
+    np.testing.assert_array_equal(labels, model.transform(X).argmin(axis=1))

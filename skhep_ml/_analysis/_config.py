@@ -1,0 +1,346 @@
+"""What a file for ``skhep-ml train`` may say, checked as a whole before anything is done."""
+
+import glob
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sklearn.pipeline import make_pipeline
+
+from skhep_ml._analysis._build import build_estimator, build_search, build_space
+from skhep_ml._analysis._catalog import scorer
+from skhep_ml._analysis._toml import Path_, read_toml
+from skhep_ml.io._syntax import nearest, parse_expression
+
+
+@dataclass
+class Process:
+    """Files of one process."""
+
+    files: list[str]
+    label: int
+    cross_section: float | None = None
+    scale: float = 1.0
+
+
+@dataclass
+class Analysis:
+    """What a file asks for."""
+
+    path: Path
+    features: dict[str, str]
+    processes: dict[str, Process]
+    model: Any
+    tree: str | None = None
+    event_number: list[str] = field(default_factory=list)
+    weight: list[str] = field(default_factory=list)
+    selection: str | None = None
+    max_events: int | None = None
+    luminosity: float | None = None
+    n_splits: int = 5
+    salt: int = 0
+    validation_fold: bool = False
+    scoring: dict[str, Any] = field(default_factory=dict)
+    folder: Path = Path("skhep-ml-output")
+    report: bool = True
+    onnx: bool = False
+    scores: str = "friend"
+    branch: str = "score"
+    #: what the models depend on, apart from the events
+    fingerprint: str = ""
+
+
+def read_analysis(path: str | os.PathLike[str]) -> Analysis:
+    """Read and check a file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        All its mistakes, each with line and key.
+    """
+    content, lines = read_toml(path)
+    reader = _Reader(content, Path(path))
+    analysis = reader.read()
+    if reader.mistakes:
+        found = [(lines.of(where) or 1, _key(where), what) for where, what in reader.mistakes]
+        name = os.fspath(path)
+        listed = [f"{name}:{line}: {key}: {what}" for line, key, what in sorted(found)]
+        raise MistakesError(name, listed)
+    return analysis
+
+
+class MistakesError(ValueError):
+    """Mistakes in a file, each with its line."""
+
+    def __init__(self, path: str, mistakes: list[str]) -> None:
+        many = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
+        super().__init__(f"{many} in {path}")
+        self.mistakes = mistakes
+
+
+def _key(path: Path_) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".") or "the file"
+
+
+class _Reader:
+    def __init__(self, content: dict[str, Any], path: Path) -> None:
+        self.content = content
+        self.path = path
+        self.mistakes: list[tuple[Path_, str]] = []
+
+    def read(self) -> Any:
+        tables = {
+            "input": dict, "features": dict, "processes": dict, "pipeline": list, "folds": dict,
+            "search": dict, "evaluation": dict, "output": dict,
+        }  # fmt: skip
+        self._keys((), self.content, tables)
+        tables_of = {name: self._table(name) for name in tables if name != "pipeline"}
+        given: dict[str, Any] = {"path": self.path}
+        given |= self._plain(
+            "input",
+            tree=_text, event_number=_texts, weight=_texts, selection=_formula,
+            max_events=_positive_int, luminosity=_positive,
+        )  # fmt: skip
+        for name in given.get("weight", []):
+            self._try(("input", "weight"), _formula, name)
+        given["features"] = self._features(tables_of["features"])
+        given["processes"] = self._processes(tables_of["processes"])
+        given |= self._plain("folds", n_splits=_splits, salt=_int, validation_fold=_bool)
+        given["scoring"] = self._scorers()
+        model = self._model()
+        given["model"] = self._search(model) if "search" in self.content else model
+        output = self._plain(
+            "output", folder=_text, report=_bool, onnx=_bool, scores=_scores, branch=_name
+        )
+        output["folder"] = self.path.parent / output.get("folder", Analysis.folder)
+        used = {name: self.content.get(name) for name in ("pipeline", "folds", "search")}
+        return None if self.mistakes else Analysis(**given, **output, fingerprint=repr(used))
+
+    def _mistake(self, path: Path_, what: str) -> None:
+        self.mistakes.append((path, what))
+
+    def _try(self, path: Path_, convert: Callable[..., Any], *args: Any) -> Any:
+        """Value of ``convert(*args)``; what it refuses is a mistake of this key."""
+        try:
+            return convert(*args)
+        except (ValueError, TypeError) as error:
+            self._mistake(path, " ".join(str(error).split()))
+            return None
+
+    def _keys(self, path: Path_, table: dict[str, Any], allowed: Any) -> None:
+        for key in table:
+            if key not in allowed:
+                self._mistake((*path, key), f"unknown key: {nearest(key, allowed)}")
+
+    def _table(self, name: str) -> dict[str, Any]:
+        table = self.content.get(name, {})
+        if not isinstance(table, dict):
+            self._mistake((name,), f"must be a table [{name}]")
+            return {}
+        return table
+
+    def _plain(self, name: str, **allowed: Callable[[Any], Any]) -> dict[str, Any]:
+        return self._values((name,), self._table(name), allowed)
+
+    def _values(
+        self, path: Path_, table: dict[str, Any], allowed: Mapping[str, Callable[[Any], Any]]
+    ) -> dict[str, Any]:
+        """Values of a table that are right."""
+        self._keys(path, table, allowed)
+        known = {key: value for key, value in table.items() if key in allowed}
+        right = {key: self._try((*path, key), allowed[key], known[key]) for key in known}
+        return {key: value for key, value in right.items() if value is not None}
+
+    def _features(self, table: dict[str, Any]) -> dict[str, str]:
+        if not table:
+            self._mistake(("features",), "name at least one: [features] holds NAME = FORMULA")
+        return {name: self._try(("features", name), _formula, text) for name, text in table.items()}
+
+    def _processes(self, table: dict[str, Any]) -> dict[str, Process]:
+        out = {}
+        for name, process in table.items():
+            path: Path_ = ("processes", name)
+            if not isinstance(process, dict):
+                self._mistake(path, f"must be a table [processes.{name}]")
+                continue
+            checks = {
+                "files": self._files, "label": _label, "cross_section": _positive,
+                "scale": _positive,
+            }  # fmt: skip
+            for needed in ("files", "label"):
+                if needed not in process:
+                    self._mistake(path, f"has no {needed!r}")
+            found = self._values(path, process, checks)
+            if "cross_section" in found and "luminosity" not in self._table("input"):
+                self._mistake(
+                    (*path, "cross_section"), "needs luminosity in [input], in inverse units"
+                )
+            if {"files", "label"} <= set(found):
+                out[name] = Process(**found)
+        labels = {process.label for process in out.values()}
+        if len(out) == len(table) and len(labels) < 2:
+            what = f"all have the label {labels.pop()}" if labels else "name at least two"
+            self._mistake(("processes",), f"{what}: a classifier needs two labels")
+        return out
+
+    def _files(self, value: Any) -> list[str]:
+        found: list[str] = []
+        for pattern in _texts(value):
+            if "://" in pattern:
+                found.append(pattern)
+                continue
+            matches = sorted(glob.glob(str(self.path.parent / pattern)))
+            if not matches:
+                msg = f"no file matches {pattern!r} (seen from {str(self.path.parent)!r})"
+                raise ValueError(msg)
+            found += matches
+        return found
+
+    def _scorers(self) -> dict[str, Any]:
+        table = self._table("evaluation")
+        self._keys(("evaluation",), table, ["scoring"])
+        asked = table.get("scoring", ["roc_auc", "background_rejection"])
+        if not isinstance(asked, list) or not asked:
+            self._mistake(("evaluation", "scoring"), "must be a list of scorers")
+            return {}
+        found = [
+            self._try(("evaluation", "scoring", k), scorer, one) for k, one in enumerate(asked)
+        ]
+        return dict(pair for pair in found if pair is not None)
+
+    def _model(self) -> Any:
+        steps = self.content.get("pipeline", [])
+        if not isinstance(steps, list) or not steps:
+            self._mistake(("pipeline",), 'name at least one step: [[pipeline]] with class = "..."')
+            return None
+        built = [
+            self._try(("pipeline", k), build_estimator, step, self._at(("pipeline", k)))
+            for k, step in enumerate(steps)
+        ]
+        if any(step is None for step in built):
+            return None
+        model = self._try(("pipeline",), make_pipeline, *built) if len(built) > 1 else built[0]
+        if not (hasattr(model, "predict_proba") or hasattr(model, "decision_function")):
+            name = type(built[-1]).__name__
+            self._mistake(
+                ("pipeline", len(built) - 1), f"the last step must classify, {name} does not"
+            )
+            return None
+        return model
+
+    def _search(self, model: Any) -> Any:
+        """Search around a model; without one, because of mistakes, check what can be checked."""
+        options = self._plain(
+            "search",
+            method=_method, scoring=_any, space=_any, n_iter=_positive_int, n_splits=_splits,
+            time_limit=_positive, random_state=_int,
+        )  # fmt: skip
+        found = self._try(("search", "scoring"), scorer, options.get("scoring", "roc_auc"))
+        if model is None:
+            return None
+        where: Path_ = ("search", "space")
+        asked, method = options.get("space", "auto"), options.get("method", "bayes")
+        space = self._try(where, build_space, model, asked, method, self._at(where))
+        if self.mistakes:
+            return None
+        options |= {"space": space, "scoring": found[1]}
+        return self._try(("search",), build_search, model, options)
+
+    def _at(self, path: Path_) -> Callable[[Path_, str], None]:
+        """Takes mistakes at paths below this one."""
+        return lambda below, what: self._mistake((*path, *below), what)
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        msg = f"must be a text, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not value:
+        msg = f"must be a text or a list of texts, got {value!r}"
+        raise ValueError(msg)
+    return [_text(one) for one in value]
+
+
+def _name(value: Any) -> str:
+    if not _text(value).isidentifier():
+        msg = f"must be a name of letters, digits and _, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _formula(value: Any) -> str:
+    parse_expression(_text(value))
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        msg = f"must be true or false, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _int(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        msg = f"must be an integer, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _label(value: Any) -> int:
+    if _int(value) < 0:
+        msg = f"must be an integer from 0 (0 for background, 1 for signal), got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _positive_int(value: Any) -> int:
+    if _int(value) < 1:
+        msg = f"must be at least 1, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _splits(value: Any) -> int:
+    if _int(value) < 2:
+        msg = f"must be at least 2, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _positive(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e300:
+        msg = f"must be a positive number, got {value!r}"
+        raise ValueError(msg)
+    return float(value)
+
+
+def _scores(value: Any) -> str:
+    if value not in ("friend", "copy", "none"):
+        msg = f'must be "friend", "copy" or "none", got {value!r}'
+        raise ValueError(msg)
+    return value
+
+
+def _method(value: Any) -> str:
+    if value not in ("bayes", "random", "grid"):
+        msg = f'must be "bayes", "random" or "grid", got {value!r}'
+        raise ValueError(msg)
+    return value

@@ -1,0 +1,176 @@
+"""From a file to models, scores and a report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import sklearn
+
+from skhep_ml._analysis._config import Analysis, Process
+from skhep_ml._analysis._resume import fit_resuming
+from skhep_ml._extras import import_extra
+from skhep_ml._files import writable_folder, write_file
+from skhep_ml._stages import Stages
+
+MODEL = "model.skml"
+
+
+def run(analysis: Analysis, *, n_jobs: int | None = None, stream: TextIO | None = None) -> Any:
+    """Read, fit, score, report and write back; what an earlier run finished is taken over.
+
+    Returns
+    -------
+    FoldScores
+        The scores on events that no model was trained on.
+
+    Raises
+    ------
+    OSError
+        A file or folder cannot be read or written.
+    ValueError
+        Files that do not hold what is asked for, or events that the model refuses.
+    ModuleNotFoundError
+        An extra that an output needs is not installed.
+    """
+    import_extra("skops", extra="save")
+    if analysis.report:
+        import_extra("matplotlib", "plot,report")
+        import_extra("jinja2", "plot,report")
+    if analysis.onnx:
+        import_extra("skl2onnx", "onnx")
+    folder = writable_folder(analysis.folder)
+    n_outputs = analysis.report + analysis.onnx + (analysis.scores != "none")
+    stage = Stages(3 + n_outputs, stream)
+    with sklearn.config_context(enable_metadata_routing=True):
+        return _run(analysis, folder, n_jobs, stage)
+
+
+def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) -> Any:
+    from skhep_ml.export import save
+    from skhep_ml.model_selection import fold_scores
+    from skhep_ml.weights import request_weights
+
+    with stage("read", "reading events"):
+        events = read(analysis)
+    given = {"sample_weight": events.weight, "groups": events.event_number}
+    with stage("fit", f"rotating cross-validation, {analysis.n_splits} folds"):
+        options = {
+            "n_splits": analysis.n_splits,
+            "salt": analysis.salt,
+            "validation_fold": analysis.validation_fold,
+            "n_jobs": n_jobs,
+        }
+        data = {"X": events.data, "y": events.target, **given}
+        model = fit_resuming(
+            request_weights(analysis.model), options, folder / "folds", analysis.fingerprint, data
+        )
+    with stage("score", "scores on events that no model was trained on"):
+        scores = fold_scores(model, events.data, events.target, scoring=analysis.scoring, **given)
+        numbers = {
+            name: {"pooled": float(one.pooled), "error": float(one.pooled_error)}
+            for name, one in scores.items()
+        }
+        kept = {"reading": reading(analysis), "scores": numbers}
+        save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
+        write_file(folder / "scores.json", json.dumps(numbers, indent=1) + "\n")
+    if analysis.report:
+        with stage("report", "report"):
+            report(analysis, model, events)
+    if analysis.onnx:
+        with stage("onnx", "ONNX"):
+            from skhep_ml.export import to_onnx
+
+            to_onnx(model, folder / "model.onnx")
+    if analysis.scores != "none":
+        with stage("write", "scores into files"):
+            made_from = [analysis.path, *(folder / "folds").glob("*.skml")]
+            for name, process in analysis.processes.items():
+                apply_model(
+                    model, reading(analysis), process.files, folder / "scored" / name,
+                    branch=analysis.branch, friend=analysis.scores == "friend", overwrite=True,
+                    made_from=made_from,
+                )  # fmt: skip
+    return scores
+
+
+def read(analysis: Analysis) -> Any:
+    """Events of all processes."""
+    from skhep_ml.io import read_events
+
+    return read_events(
+        None,
+        tree=analysis.tree,
+        features=analysis.features,
+        weight=analysis.weight or None,
+        event_number=analysis.event_number or None,
+        selection=analysis.selection,
+        processes={name: _described(one) for name, one in analysis.processes.items()},
+        luminosity=analysis.luminosity,
+        max_events=analysis.max_events,
+    )
+
+
+def _described(process: Process) -> dict[str, Any]:
+    return {name: value for name, value in vars(process).items() if value is not None}
+
+
+def reading(analysis: Analysis) -> dict[str, Any]:
+    """What it takes to feed the model from other files."""
+    return {
+        "tree": analysis.tree,
+        "features": dict(analysis.features),
+        "event_number": list(analysis.event_number),
+    }
+
+
+def report(analysis: Analysis, model: Any, events: Any) -> None:
+    """Write the report."""
+    from skhep_ml.report import make_report
+
+    make_report(
+        model,
+        events.data,
+        events.target,
+        sample_weight=events.weight,
+        groups=events.event_number,
+        process=events.process,
+        path=[analysis.folder / name for name in ("report.html", "report.json")],
+        title=f"Report on {analysis.path.name}",
+    )
+
+
+def apply_model(
+    model: Any,
+    how: dict[str, Any],
+    files: list[str],
+    folder: Path,
+    *,
+    branch: str = "score",
+    friend: bool = True,
+    overwrite: bool = False,
+    made_from: Sequence[Path] = (),
+) -> list[Path]:
+    """Write the scores of a model into files of the same names in a folder.
+
+    Files that are newer than their input and all of ``made_from``, if any, are finished already.
+    """
+    from skhep_ml.io import write_scores
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / Path(file).name for file in files]
+    for file, out in zip(files, written, strict=True):
+        if made_from and _is_newer(out, [Path(file), *made_from]):
+            continue
+        write_scores(
+            model, file, out, tree=how["tree"], features=how["features"],
+            event_number=how["event_number"] or None, branch=branch, friend=friend,
+            overwrite=overwrite,
+        )  # fmt: skip
+    return written
+
+
+def _is_newer(path: Path, than: Sequence[Path]) -> bool:
+    if not path.exists():
+        return False
+    return path.stat().st_mtime_ns > max(one.stat().st_mtime_ns for one in than)

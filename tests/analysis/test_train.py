@@ -1,0 +1,264 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skhep_ml.cli import main
+
+pytest.importorskip("skops", reason="needs skops (extra save)")
+uproot = pytest.importorskip("uproot", reason="needs uproot (extra root)")
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+FILE = """
+[input]
+event_number = ["run", "event"]
+weight = "w"
+selection = "x > -2.5"
+
+[features]
+x = "x"
+ratio = "y / (1 + abs(x))"
+
+[processes.signal]
+files = "signal.root"
+label = 1
+
+[processes.background]
+files = "background*.root"
+label = 0
+
+[[pipeline]]
+class = "AutoScaler"
+
+[[pipeline]]
+class = "LogisticRegression"
+
+[folds]
+n_splits = 3
+
+[output]
+folder = "out"
+report = false
+scores = "copy"
+"""
+
+
+def write_events(path, n, shift, seed):
+    rng = np.random.default_rng(seed)
+    events = {
+        "run": np.full(n, seed),
+        "event": np.arange(n),
+        "w": np.where(rng.random(n) < 0.1, -1.0, 1.0),
+        "x": rng.normal(shift, size=n),
+        "y": rng.normal(shift, size=n),
+    }
+    with uproot.recreate(path) as file:
+        file.mktree("events", {name: values.dtype for name, values in events.items()})
+        file["events"].extend(events)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_events(tmp_path / "signal.root", 200, 1.0, 1)
+    write_events(tmp_path / "background1.root", 150, -0.5, 2)
+    write_events(tmp_path / "background2.root", 100, -0.5, 3)
+    (tmp_path / "a.toml").write_text(FILE)
+    return tmp_path
+
+
+def scores(path):
+    with uproot.open(path) as file:
+        return file["events"]["score"].array(library="np")
+
+
+def test_train_writes_scores_of_models_that_did_not_see_the_events(folder, capsys):
+    assert main(["train", str(folder / "a.toml")]) == 0
+    printed = capsys.readouterr()
+    assert "pooled" in printed.out
+    assert "[2/4] rotating cross-validation, 3 folds" in printed.err
+    found = json.loads((folder / "out" / "scores.json").read_text())
+    assert found["roc_auc"]["pooled"] > 0.8
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "folds", "model.skml", "scored", "scores.json",
+    ]  # fmt: skip
+
+    from skhep_ml.export import load
+
+    model = load(folder / "out" / "model.skml")
+    with uproot.open(folder / "background2.root") as file:
+        tree = file["events"].arrays(library="np")
+    X = np.column_stack([tree["x"], tree["y"] / (1 + abs(tree["x"]))])
+    names = model.feature_names_in_.tolist()
+    assert names == ["x", "ratio"]
+    import pandas as pd
+
+    expected = model.predict_proba(
+        pd.DataFrame(X, columns=names), groups=np.column_stack([tree["run"], tree["event"]])
+    )[:, 1]
+    written = scores(folder / "out" / "scored" / "background" / "background2.root")
+    np.testing.assert_allclose(written, expected, rtol=1e-6)
+
+
+def test_again_takes_over_what_is_there_and_a_change_does_not(folder, monkeypatch):
+    from skhep_ml.linear_model import LogisticRegression
+
+    assert main(["train", str(folder / "a.toml")]) == 0
+    first = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.*")}
+    fits = []
+    fit = LogisticRegression.fit
+    monkeypatch.setattr(
+        LogisticRegression,
+        "fit",
+        lambda self, *args, **kw: fits.append(1) or fit(self, *args, **kw),
+    )
+    assert main(["train", str(folder / "a.toml")]) == 0
+    assert fits == []
+    for path, when in first.items():
+        if path.parent.name in ("folds", "signal", "background"):
+            assert path.stat().st_mtime_ns == when
+    text = FILE.replace('"LogisticRegression"', '"LogisticRegression"\nC = 0.1')
+    (folder / "a.toml").write_text(text)
+    assert main(["train", str(folder / "a.toml")]) == 0
+    assert len(fits) == 3
+
+
+SLOW = """
+import sys, time
+from skhep_ml.cli import main
+from skhep_ml.linear_model import LogisticRegression
+
+fit = LogisticRegression.fit
+def slow(self, *args, **params):
+    time.sleep(0.05)
+    return fit(self, *args, **params)
+LogisticRegression.fit = slow
+sys.exit(main(["train", sys.argv[1]]))
+"""
+SEARCH = """
+[search]
+n_iter = 4
+n_splits = 2
+space.logisticregression__C = {low = 0.01, high = 10.0, log = true}
+"""
+
+
+@pytest.mark.parametrize("pattern", ["out/folds/*.trials", "out/folds/*.skml"])
+def test_killed_it_goes_on(folder, pattern):
+    text = FILE + SEARCH
+    (folder / "a.toml").write_text(text)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = [sys.executable, "-c", SLOW, str(folder / "a.toml")]
+    process = subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 100
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "out" / "model.skml").exists()
+    assert not (folder / "out" / "scored").exists()
+    assert main(["train", str(folder / "a.toml")]) == 0
+    resumed = json.loads((folder / "out" / "scores.json").read_text())
+    (folder / "a.toml").write_text(text.replace('"out"', '"whole"'))
+    assert main(["train", str(folder / "a.toml")]) == 0
+    assert json.loads((folder / "whole" / "scores.json").read_text()) == resumed
+
+
+def test_apply_and_export(folder, capsys, monkeypatch):
+    pytest.importorskip("skl2onnx", reason="needs skl2onnx (extra onnx)")
+    monkeypatch.chdir(folder)
+    assert main(["train", "a.toml"]) == 0
+    assert main(["apply", "out/model.skml", "signal.root", "--branch", "p", "--copy"]) == 0
+    with uproot.open("scored/signal.root") as file:
+        again = file["events"]["p"].array(library="np")
+    np.testing.assert_array_equal(again, scores("out/scored/signal/signal.root"))
+    assert main(["apply", "out/model.skml", "signal.root"]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(["export", "out/model.skml", "model.onnx"]) == 0
+    assert Path("model.onnx").stat().st_size > 1000
+
+
+def test_report_alone(folder, capsys, monkeypatch):
+    called = {}
+    monkeypatch.setattr(
+        "skhep_ml.report.make_report", lambda *args, **options: called.update(options, args=args)
+    )
+    assert main(["report", str(folder / "a.toml")]) == 2
+    assert "model.skml" in capsys.readouterr().err
+    assert main(["train", str(folder / "a.toml")]) == 0
+    assert not called
+    assert main(["report", str(folder / "a.toml")]) == 0
+    assert called["path"] == [folder / "out" / "report.html", folder / "out" / "report.json"]
+    model, X, y = called["args"]
+    assert len(X) == len(y) == len(called["groups"])
+    assert model.predict_proba(X, groups=called["groups"]).shape == (len(y), 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('x = "x"', 'x = "xx"', "'xx'"),
+        ('"w"', '"weight"', "'weight'"),
+        ("x > -2.5", "x > 1e9", "no event"),
+        ('files = "signal.root"', 'files = "a.toml"', "a.toml"),
+    ],
+)
+def test_files_that_do_not_hold_what_is_asked_for(folder, capsys, old, new, said):
+    assert old in FILE
+    (folder / "a.toml").write_text(FILE.replace(old, new))
+    assert main(["train", str(folder / "a.toml")]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("skhep-ml: error: ")
+    assert said in last
+    assert not (folder / "out" / "model.skml").exists()
+
+
+def test_mistakes_are_listed(folder, capsys):
+    (folder / "a.toml").write_text(FILE.replace("n_splits", "splits").replace("[output]", "[out]"))
+    assert main(["train", str(folder / "a.toml")]) == 2
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert first.endswith(
+        "a.toml:26: folds.splits: unknown key: did you mean 'n_splits' or 'salt'?"
+    )
+    assert "a.toml:28: out: unknown key" in second
+    assert last == f"skhep-ml: error: 2 mistakes in {folder / 'a.toml'}"
+
+
+def test_init_and_check(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 0
+    assert "analysis.toml" in capsys.readouterr().out
+    assert main(["init"]) == 2
+    assert "exists" in capsys.readouterr().err
+    for name in ("signal", "background"):
+        Path(name).mkdir()
+        Path(name, "a.root").write_bytes(b"")
+    assert main(["train", "--check", "analysis.toml"]) == 0
+    assert "no mistakes" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="needs the folder of real data beside the project")
+def test_the_file_of_the_documentation_on_nanoaod(tmp_path, monkeypatch, capsys):
+    for package in ("matplotlib", "jinja2", "skl2onnx"):
+        pytest.importorskip(package)
+    page = (Path(__file__).parents[2] / "docs" / "command_line.rst").read_text()
+    block = page.split(".. code-block:: toml\n\n")[1].split("\n\nThe")[0]
+    text = "\n".join(line.removeprefix("   ") for line in block.split("\n"))
+    for name in ("nanoAOD_2015_CMS_Open_Data_ttbar.root", "NanoAODv5_sample.root"):
+        (tmp_path / name).symlink_to(DATA / name)
+    monkeypatch.chdir(tmp_path)
+    Path("analysis.toml").write_text(text)
+    assert main(["train", "analysis.toml"]) == 0
+    assert json.loads(Path("results/scores.json").read_text())["roc_auc"]["pooled"] > 0.9
+    for name in ("report.html", "model.skml", "model.onnx", "scored/ttbar", "scored/other"):
+        assert Path("results", name).exists(), name
+    with uproot.open("results/scored/ttbar/nanoAOD_2015_CMS_Open_Data_ttbar.root") as file:
+        assert file["scores"].num_entries == 200
+        assert file["scores"]["score"].array(library="np").min() >= 0
