@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skhep_ml._files import write_file
@@ -43,7 +44,8 @@ def to_xgboost_json(model: Any, path: str | os.PathLike[str]) -> None:
     ``binary:logistic``, ``multi:softprob`` or ``reg:squarederror`` too: these say how the margin
     becomes a probability, and that is the same. The base score, the prediction without any tree,
     is written as a number, as releases of xgboost before 3.1 expect it. Readers that sum the trees
-    themselves, such as FastForest, add its logit to the sum.
+    themselves, such as FastForest, add its logit to the sum. For more than two classes, each of
+    which has one, it is 0, and the leaves of each class's first tree hold the difference.
 
     The features are named as in fit, or not at all; those of a `UniformBDTClassifier` are its
     ``train_columns_``. Labels are not in the file: class 1 is the second of ``classes_``. Not every
@@ -93,8 +95,21 @@ def to_xgboost_json(model: Any, path: str | os.PathLike[str]) -> None:
     scores = base_scores(parameters["base_score"])
     if len(scores) == 1:
         parameters["base_score"] = repr(scores[0])
+    else:
+        _into_first_trees(learner["gradient_booster"]["model"], scores)
+        parameters["base_score"] = "0E0"
     names = getattr(model, "feature_names_in_", None)
     if names is not None:
         learner["feature_names"] = [str(name) for name in names[model._tree_columns()]]
         learner["feature_types"] = ["float"] * len(learner["feature_names"])
     write_file(path, json.dumps(content))
+
+
+def _into_first_trees(model: dict[str, Any], scores: list[float]) -> None:
+    """Add the base score of each class to the leaves of its first tree."""
+    for label, score in enumerate(scores):
+        tree = model["trees"][model["tree_info"].index(label)]
+        for node, child in enumerate(tree["left_children"]):
+            if child < 0:
+                leaf = np.float32(tree["split_conditions"][node]) + np.float32(score)
+                tree["split_conditions"][node] = tree["base_weights"][node] = float(leaf)
