@@ -90,7 +90,7 @@ class BayesSearchCV(skopt.BayesSearchCV):
     surrogate : {"GP", "RF", "ET", "GBRT", "random"}, default="GP"
         Model of the score: Gaussian process, random forest, extra trees, boosted quantiles; or
         random points.
-    acquisition : {"hedge", "EI", "PI", "LCB"}, default="hedge"
+    acquisition : {"EI", "PI", "LCB", "hedge"}, default="EI"
         What chooses the next point: expected improvement, probability of improvement, lower
         confidence bound, or a choice among them that learns.
     n_initial_points : int, default=10
@@ -126,8 +126,9 @@ class BayesSearchCV(skopt.BayesSearchCV):
     -----
     The Gaussian process is scikit-optimize's with likelihood and gradients in closed form. It runs
     in one thread: on few trials, threads cost more than they give. For single trials it is fitted
-    once a trial (scikit-optimize: three times). Points depend on the
-    seed and the scores alone.
+    once a trial (scikit-optimize: three times). Scores further below the median than the best is
+    above it count as if they were at that distance, and the least improvement that EI and PI ask
+    for is 1% of the scores' standard deviation. Points depend on the seed and the scores alone.
 
     References
     ----------
@@ -169,7 +170,7 @@ class BayesSearchCV(skopt.BayesSearchCV):
         return_train_score: bool = False,
         *,
         surrogate: Any = "GP",
-        acquisition: str = "hedge",
+        acquisition: str = "EI",
         n_initial_points: int = 10,
         time_limit: float | None = None,
         checkpoint: Any = None,

@@ -39,13 +39,23 @@ class QuantileBoosting(RegressorMixin, BaseEstimator):
         return (middle, np.maximum(high - low, 0) / 2) if return_std else middle
 
 
+def without_tail(losses: Any) -> NDArray[np.float64]:
+    """Losses further above the median than the least is below it, brought to that distance.
+
+    A few hopeless points would otherwise set the scale on which all good ones look alike.
+    """
+    losses = np.asarray(losses, dtype=np.float64)
+    middle = np.median(losses)
+    return np.minimum(losses, 2 * middle - losses.min())
+
+
 class MaternProcess(GaussianProcessRegressor):
     r"""scikit-optimize's Gaussian process for one kernel, in closed form.
 
     The kernel is :math:`c\,(1 + r + r^2/3)\,e^{-r} + s\,\delta_{ij}` with
     :math:`r^2 = 5\sum_k (x_{ik} - x_{jk})^2/l_k^2`, the one that scikit-optimize searches with.
     Same likelihood, predictions and gradients; most of the time that tens of points take there
-    goes into kernel objects.
+    goes into kernel objects. It is fitted to losses `without_tail`.
     """
 
     def log_marginal_likelihood(
@@ -79,8 +89,8 @@ class MaternProcess(GaussianProcessRegressor):
         return float(value), np.r_[by_constant, by_length, 0.5 * noise * np.trace(inner)]
 
     def fit(self, X: Any, y: Any) -> Any:
-        """Fit the kernel's parameters to points and scores."""
-        super().fit(X, y)
+        """Fit the kernel's parameters to points and losses."""
+        super().fit(X, without_tail(y))
         product = self.kernel_.k1
         self._constant, self._lengths = product.k1.constant_value, product.k2.length_scale
         self._scaled = self.X_train_ / self._lengths
