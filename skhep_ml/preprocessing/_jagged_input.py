@@ -17,6 +17,8 @@ _ONE_COLLECTION = (
     "EventsTransformer({'jets': JaggedToPadded()}) on Events"
 )
 
+_MOMENTUM = {"rho": "pt", "tau": "mass", "t": "energy", "x": "px", "y": "py", "z": "pz"}
+
 
 @dataclass
 class Jagged:
@@ -162,8 +164,16 @@ def _from_awkward(array: Any, wanted: Sequence[str] | None, label: str) -> Jagge
         return _from_fields(fields, array.__getitem__, wanted)
     if not fields:
         return _column(array, label)
-    names = _choose(fields, wanted)
-    return _align(names, [_column(array[name], repr(name)) for name in names])
+    stored = {_field_name(name, array): name for name in fields}
+    names = _choose(list(stored), wanted)
+    return _align(names, [_column(array[stored[name]], repr(name)) for name in names])
+
+
+def _field_name(name: str, array: Any) -> str:
+    """Name of a field; vector keeps the momenta that it makes under geometric names."""
+    is_momentum = str(array.layout.purelist_parameter("__record__")).startswith("Momentum")
+    usual = _MOMENTUM.get(name, name) if is_momentum else name
+    return name if usual in array.fields else usual
 
 
 def _choose(fields: list[str], wanted: Sequence[str] | None) -> list[str]:

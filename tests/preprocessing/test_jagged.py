@@ -600,3 +600,22 @@ def test_files_and_arrow_tables_say_how_to_read_them(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     with pytest.raises(ValueError, match=r"ak\.from_arrow\(table\)"):
         JaggedToPadded().fit(pyarrow.table({"pt": [[1.0, 2.0], []]}))
+
+
+def test_momenta_of_vector_have_their_usual_names():
+    vector = pytest.importorskip("vector", reason="needs vector (extra root)")
+    fields = {
+        "eta": ak.Array([[1.0, 2.0], []]),
+        "mass": ak.Array([[0.1, 0.2], []]),
+        "phi": ak.Array([[0.5, 0.6], []]),
+        "pt": ak.Array([[30.0, 50.0], []]),
+    }
+    plain = JaggedToPadded().fit(ak.zip(fields))
+    made = JaggedToPadded().fit(vector.zip(fields))
+    assert sorted(made.features_) == sorted(plain.features_) == ["eta", "mass", "phi", "pt"]
+    for features in (None, ["pt", "mass"]):
+        step = JaggedToPadded(features=features)
+        np.testing.assert_array_equal(
+            step.fit_transform(vector.zip(fields)), step.fit_transform(ak.zip(fields))
+        )
+    assert step.transform(vector.zip(fields))[0, 0].tolist() == pytest.approx([50.0, 0.2])
