@@ -46,7 +46,7 @@ class GBReweighter(BaseReweighter):
         (drawn for every split), ``max_leaf_nodes``, ``random_state``; ``min_samples_split`` up to
         twice ``min_samples_leaf``, ``splitter="best"`` and ``update_tree=True``, which say what
         happens anyway.
-    max_bin : int, default=256
+    max_bin : int, default=64
         Bins of each feature, by quantiles: splits lie on their edges.
     normalize : {"original", "target"} or None, default="original"
         Sum of weights that the reweighted original of the fit gets: its own, so that the mean ratio
@@ -140,7 +140,7 @@ class GBReweighter(BaseReweighter):
         loss_regularization: float = 5.0,
         gb_args: dict[str, Any] | None = None,
         *,
-        max_bin: int = 256,
+        max_bin: int = 64,
         normalize: str | None = "original",
         negative_weights: str = "refine",
         n_replicas: int = 0,
