@@ -29,6 +29,8 @@ suppress_warnings = ["ref.ref", "ref.term"]
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = f"skhep_ml {version}"
+# pages have no pages below them
+html_sidebars = {"**": []}
 html_theme_options = {"navigation_with_keys": True, "show_toc_level": 2}
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 from skhep_ml._early_stopping import call_metric
 from skhep_ml._masks import unmasked
 from skhep_ml.ensemble._bdt_base import BaseBDT
+from skhep_ml.ensemble._dask import fit_dask, is_dask, predict_dask
 from skhep_ml.ensemble._objectives import (
     log_loss_from_margin,
     root_mean_squared_error,
@@ -197,7 +198,8 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features; NaN marks missing values.
+            Features; NaN marks missing values. A Dask array or DataFrame is trained on where it
+            is, see Notes; the other arguments then are Dask collections or arrays, in its order.
         y : array-like of shape (n_events,)
             Class labels.
         sample_weight : array-like of shape (n_events,), default=None
@@ -219,7 +221,20 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         ValueError
             Wrong weights, identifiers, lengths or parameters; a single class or one whose weights
             do not sum to something positive; a class missing in the early-stopping part.
+
+        Notes
+        -----
+        Dask collections (extra ``dask``) are trained on by ``xgboost.dask`` with the current
+        client, or without one in threads of this process. Features stay on the workers, as
+        float32; targets, weights and identifiers come to this process, some 100 bytes an event, so
+        that weights, balance and the early-stopping part are those of a fit in memory. The trees
+        are too where no feature takes more than ``max_bin`` values, else they differ slightly: the
+        edges of the bins come from sketches of each worker. Negative weights are trained on under
+        ``"keep"``, ``"drop"`` and ``"abs"``. A worker that dies during training ends the fit with
+        an error.
         """
+        if is_dask(X):
+            return fit_dask(self, X, y, sample_weight, groups, eval_set, sample_weight_eval_set)
         X, y = validate_data(self, unmasked(X), y, dtype=np.float32, ensure_all_finite="allow-nan")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -278,13 +293,15 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features.
+            Features; for a Dask array or DataFrame, the result is a lazy Dask array.
 
         Returns
         -------
         ndarray of shape (n_events, n_classes)
             Probabilities, in the order of ``classes_``.
         """
+        if is_dask(X):
+            return predict_dask(self, X, "predict_proba")
         p = self._output(X, margin=False)
         return p if p.ndim == 2 else np.column_stack([1 - p, p])
 
@@ -294,13 +311,15 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features.
+            Features; for a Dask array or DataFrame, the result is a lazy Dask array.
 
         Returns
         -------
         ndarray of shape (n_events,) or (n_events, n_classes)
             Margins.
         """
+        if is_dask(X):
+            return predict_dask(self, X, "decision_function")
         return self._output(X, margin=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -309,13 +328,15 @@ class BDTClassifier(ClassifierMixin, BaseBDT):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features.
+            Features; for a Dask array or DataFrame, the result is a lazy Dask array.
 
         Returns
         -------
         ndarray of shape (n_events,)
             Labels.
         """
+        if is_dask(X):
+            return predict_dask(self, X, "predict")
         p = self.predict_proba(X)
         return self.classes_[p.argmax(axis=1)]
 
@@ -425,7 +446,8 @@ class BDTRegressor(RegressorMixin, BaseBDT):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features; NaN marks missing values.
+            Features; NaN marks missing values. A Dask array or DataFrame is trained on where it
+            is, see Notes; the other arguments then are Dask collections or arrays, in its order.
         y : array-like of shape (n_events,)
             Target.
         sample_weight : array-like of shape (n_events,), default=None
@@ -446,7 +468,20 @@ class BDTRegressor(RegressorMixin, BaseBDT):
         ------
         ValueError
             Wrong weights, identifiers, lengths or parameters.
+
+        Notes
+        -----
+        Dask collections (extra ``dask``) are trained on by ``xgboost.dask`` with the current
+        client, or without one in threads of this process. Features stay on the workers, as
+        float32; targets, weights and identifiers come to this process, some 100 bytes an event, so
+        that weights, balance and the early-stopping part are those of a fit in memory. The trees
+        are too where no feature takes more than ``max_bin`` values, else they differ slightly: the
+        edges of the bins come from sketches of each worker. Negative weights are trained on under
+        ``"keep"``, ``"drop"`` and ``"abs"``. A worker that dies during training ends the fit with
+        an error.
         """
+        if is_dask(X):
+            return fit_dask(self, X, y, sample_weight, groups, eval_set, sample_weight_eval_set)
         table, target = validate_data(
             self, unmasked(X), y, dtype=np.float32, ensure_all_finite="allow-nan", y_numeric=True
         )
@@ -483,11 +518,13 @@ class BDTRegressor(RegressorMixin, BaseBDT):
         Parameters
         ----------
         X : array-like of shape (n_events, n_features)
-            Features.
+            Features; for a Dask array or DataFrame, the result is a lazy Dask array.
 
         Returns
         -------
         ndarray of shape (n_events,)
             Predictions.
         """
+        if is_dask(X):
+            return predict_dask(self, X, "predict")
         return self._output(X, margin=False)

@@ -104,7 +104,7 @@ class BaseBDT(BaseEstimator):
 
     def _fit(
         self,
-        X: NDArray[np.float32],
+        X: Any,
         target: NDArray[Any],
         codes: NDArray[np.intp],
         classes: NDArray[Any],
@@ -113,12 +113,16 @@ class BaseBDT(BaseEstimator):
         eval_set: Any,
         sample_weight_eval_set: Any,
     ) -> Any:
-        """Fit on a validated table; ``codes`` number the classes (all 0 in regression)."""
+        """Fit on a validated float32 table, or `DaskEvents`.
+
+        ``codes`` number the classes (all 0 in regression).
+        """
         weight = check_event_weight(sample_weight, len(target))
         if groups is not None:
             groups = np.column_stack(check_event_id(groups, len(target)))
         self._check_params()
-        device = resolve_device(self.device)
+        in_memory = isinstance(X, np.ndarray)
+        device = resolve_device(self.device) if in_memory else X.device(self.device)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         sets = self._evaluation_sets(eval_set, sample_weight_eval_set)
         rows: Any = slice(None)
@@ -143,8 +147,10 @@ class BaseBDT(BaseEstimator):
 
         def fit_rows(rows: Any, sets: list[Any], n_rounds: int) -> Any:
             pick = lambda array: None if array is None else array[rows]  # noqa: E731
+            table = X[rows]
             prepared = prepare_weights(
-                X[rows],
+                # policies that read the features have been refused elsewhere
+                table if in_memory else np.empty((len(table), 0), dtype=np.float32),
                 codes[rows],
                 classes,
                 pick(weight),
@@ -159,7 +165,7 @@ class BaseBDT(BaseEstimator):
                 n_jobs=self.n_jobs,
                 device=device,
             )
-            return self._train(X[rows], target[rows], prepared, sets, n_rounds, device, seed)
+            return self._train(table, target[rows], prepared, sets, n_rounds, device, seed)
 
         self.booster_, self.evals_result_ = fit_rows(rows, sets, self.n_estimators)
         self._keep_best(lambda n_rounds: fit_rows(slice(None), [], n_rounds)[0])
@@ -241,7 +247,7 @@ class BaseBDT(BaseEstimator):
 
     def _train(
         self,
-        X: NDArray[np.float32],
+        X: Any,
         target: NDArray[Any],
         prepared: TrainingWeights | None,
         sets: list[Any],
@@ -277,6 +283,10 @@ class BaseBDT(BaseEstimator):
             if prepared is not None and prepared.signed:
                 params["min_child_weight"] = self._signed_leaf_floor(prepared.train, curvature)
             train = None
+        if hasattr(X, "train"):  # events on Dask workers
+            weight = None if prepared is None else prepared.train
+            signed = objective is not None
+            return X.train(self, target, weight, params, n_rounds, held_out_sets, signed=signed)
         columns = self._tree_columns()
         held_out_sets = [part._replace(X=part.X[:, columns]) for part in held_out_sets]
         metric_name, metric, maximize = self._metric(transformed=objective is None)

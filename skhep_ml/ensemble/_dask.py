@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,6 @@ from skhep_ml._device import resolve_device
 from skhep_ml._extras import import_extra
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import check_event_id
-from skhep_ml.weights._policies import WHOLE_SAMPLE_POLICIES
 
 
 def is_dask(X: Any) -> bool:
@@ -30,7 +29,10 @@ def predict_dask(model: Any, X: Any, method: str) -> Any:
     dask = import_extra("dask", "dask")
     _check_shape(X)
     if X.shape[1] != model.n_features_in_:
-        msg = f"X has {X.shape[1]} features, but {type(model).__name__} was fitted on {model.n_features_in_}"
+        msg = (
+            f"X has {X.shape[1]} features, but {type(model).__name__} was fitted on "
+            f"{model.n_features_in_}"
+        )
         raise ValueError(msg)
     like = _empty_prediction(model, method)
 
@@ -75,7 +77,7 @@ def fit_dask(
     (classes, policies, balance, scale, the early-stopping part) is decided as in memory; training
     weights then go to the partitions. Features stay where they are.
     """
-    from skhep_ml.ensemble._stream import _encoded, _start
+    from skhep_ml.ensemble._stream import _WHOLE_SAMPLE, _encoded, _start
     from skhep_ml.ensemble._uniform import UniformBDTClassifier
 
     if isinstance(model, UniformBDTClassifier):
@@ -87,13 +89,14 @@ def fit_dask(
     model._check_params()
     dask = import_extra("dask", "dask")
     _check_shape(X)
+    events: Any
     with _connected(model.n_jobs) as client:
         events, (y, weight, groups) = _gather(client, X, y, sample_weight, groups)
         names = getattr(X, "columns", None)
         events.names = None if names is None else [str(name) for name in names]
         _start(model, events)
         target, codes, classes = _encoded(model, y)
-        if weight is not None and model.negative_weights in WHOLE_SAMPLE_POLICIES:
+        if weight is not None and model.negative_weights in _WHOLE_SAMPLE:
             n_negative = int(np.count_nonzero(np.asarray(weight, dtype=np.float64) < 0))
             if n_negative:
                 msg = (
@@ -137,11 +140,28 @@ def _connected(n_jobs: int | None) -> Iterator[Any]:
             n_workers=1,
             threads_per_worker=joblib.effective_n_jobs(n_jobs or -1),
             processes=False,
-            dashboard_address=None,
+            dashboard_address=":0",
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
+
+
+@contextmanager
+def _named_losses(client: Any) -> Iterator[None]:
+    """Turn what follows from the end of a worker into an error that says so."""
+    before = set(client.nthreads())
+    try:
+        yield
+    except Exception as error:
+        lost = sorted(before - set(client.nthreads()))
+        if not lost:
+            raise
+        msg = (
+            f"{len(lost)} of {len(before)} Dask workers ended while the trees were grown, first "
+            f"{lost[0]}: fit again, on the workers that are left or new ones"
+        )
+        raise RuntimeError(msg) from error
 
 
 def _partitions(collection: Any) -> list[Any]:
@@ -158,44 +178,37 @@ def _gather(
     """Features as float32 on the workers; target, weights and identifiers in this process."""
     from dask import delayed
 
-    readers = {"X": _as_table, "y": _as_array, "sample_weight": _as_array, "groups": _as_identifiers}
-    given = {"X": X, "y": y, "sample_weight": sample_weight, "groups": groups}
-    tasks = {
-        name: [
-            delayed(_named(reader, name))(part, k) for k, part in enumerate(_partitions(given[name]))
-        ]
-        for name, reader in readers.items()
-        if is_dask(given[name])
+    given = {
+        "X": (X, _as_table),
+        "y": (y, _as_array),
+        "sample_weight": (sample_weight, _as_array),
+        "groups": (groups, _as_identifiers),
     }
+    tasks = {}
+    for name, (values, reader) in given.items():
+        if is_dask(values):
+            read = delayed(_named(reader, name))
+            tasks[name] = [read(part, k) for k, part in enumerate(_partitions(values))]
     # together, so that what they share is read once
     flat = iter(client.compute([task for parts in tasks.values() for task in parts]))
     futures = {name: [next(flat) for _ in parts] for name, parts in tasks.items()}
     lengths = client.gather(client.map(len, futures["X"], pure=False))
+    if not sum(lengths):
+        msg = "X has no events: nothing passed what selects them"
+        raise ValueError(msg)
     gathered = []
     for name in ("y", "sample_weight", "groups"):
-        values = given[name]
+        values, _ = given[name]
         if name in futures:
-            parts = client.gather(futures[name])
-            found = [len(part) for part in parts]
-            if found != lengths:
-                msg = (
-                    f"{name} has partitions of {_shortened(found)} events, but X of "
-                    f"{_shortened(lengths)}: cut both alike (rechunk, repartition)"
-                )
-                raise ValueError(msg)
-            values = np.concatenate(parts)
+            # cut in other places than X, if Dask reads several files of one column at a time
+            values = np.concatenate(client.gather(futures[name]))
         elif name == "y":
             values = np.asarray(unmasked(values))
-            if values.shape != (sum(lengths),):
-                msg = f"y has shape {values.shape}, but X has {sum(lengths)} events"
-                raise ValueError(msg)
+        if name == "y" and values.shape != (sum(lengths),):
+            msg = f"y has shape {values.shape}, but X has {sum(lengths)} events"
+            raise ValueError(msg)
         gathered.append(values)
     return DaskEvents(client, futures["X"], lengths, X.shape[1]), gathered
-
-
-def _shortened(lengths: Sequence[int]) -> str:
-    shown = ", ".join(str(length) for length in lengths[:8])
-    return f"{shown}, ... ({len(lengths)} of them)" if len(lengths) > 8 else shown
 
 
 def _named(reader: Callable[[Any], Any], name: str) -> Callable[[Any, int], Any]:
@@ -317,17 +330,18 @@ class DaskEvents:
                 )
             )
         is_classifier = hasattr(model, "classes_")
-        result = engine.train(
-            self._client,
-            params,
-            data,
-            num_boost_round=n_rounds,
-            obj=_local_objective(model._signed_training, is_classifier) if signed else None,
-            evals=evals,
-            custom_metric=_common_metric(metric_name, metric, is_classifier) if evals else None,
-            callbacks=callbacks or None,
-            verbose_eval=False,
-        )
+        with _named_losses(self._client):
+            result = engine.train(
+                self._client,
+                params,
+                data,
+                num_boost_round=n_rounds,
+                obj=_local_objective(model._signed_training, is_classifier) if signed else None,
+                evals=evals,
+                custom_metric=_common_metric(metric_name, metric, is_classifier) if evals else None,
+                callbacks=callbacks or None,
+                verbose_eval=False,
+            )
         booster = result["booster"]
         booster.set_param({"nthread": params["nthread"]})  # it has that of a worker
         history = {
@@ -375,7 +389,7 @@ class DaskEvents:
         return DaskEvents(self._client, future, [len(table)], self.n_features)
 
 
-def _joined(futures: Sequence[Any], lengths: Sequence[int], *columns: int) -> Any:
+def _joined(futures: Sequence[Any], lengths: Iterable[int], *columns: int) -> Any:
     """Dask array of float32 parts."""
     import dask.array as da
 
