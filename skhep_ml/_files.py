@@ -2,7 +2,21 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Name to write to, renamed to ``path`` at the end; an error leaves nothing behind."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -10,13 +24,8 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
 
     A reader sees the old content or the new one, never a part.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with new_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:

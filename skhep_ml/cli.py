@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -80,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
         help="copy the files, with the scores; slow for many branches",
     )
     apply.add_argument("--overwrite", action="store_true", help="replace files in DIR")
+    _add_jobs(apply, 1, "files at a time")
+    apply.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help=(
+            "files on the workers of this Dask scheduler, such as tcp://host:8786; 'local' starts "
+            "N workers here"
+        ),
+    )
     apply.set_defaults(run=_apply)
 
     report = commands.add_parser(
@@ -181,19 +191,46 @@ def _train(options: argparse.Namespace) -> None:
     print(scores)
     print(f"\nWritten to {analysis.folder}:")
     for path in sorted(analysis.folder.iterdir()):
-        print(f"  {path.name}{'/' if path.is_dir() else ''}")
+        if not path.name.startswith("."):
+            print(f"  {path.name}{'/' if path.is_dir() else ''}")
 
 
 def _apply(options: argparse.Namespace) -> None:
     from skhep_ml._analysis._train import apply_model
 
     model, how = _trained(options.model)
-    written = apply_model(
-        model, how, options.files, Path(options.out),
-        branch=options.branch, friend=not options.copy, overwrite=options.overwrite,
-    )  # fmt: skip
+    with _on_dask(options.dask, options.n_jobs):
+        written = apply_model(
+            model, how, options.files, Path(options.out),
+            branch=options.branch, friend=not options.copy, overwrite=options.overwrite,
+            n_jobs=None if options.dask else options.n_jobs,
+        )  # fmt: skip
     for path in written:
         print(path)
+
+
+@contextmanager
+def _on_dask(address: str | None, n_jobs: int) -> Iterator[None]:
+    """Send joblib's work to a Dask cluster, or to one of ``n_jobs`` processes for the while."""
+    if address is None:
+        yield
+        return
+    import joblib
+
+    from skhep_ml._extras import import_extra
+
+    distributed = import_extra("distributed", "dask")
+    with ExitStack() as stack:
+        if address == "local":
+            cluster = distributed.LocalCluster(
+                n_workers=joblib.effective_n_jobs(n_jobs),
+                threads_per_worker=1,
+                dashboard_address=":0",
+            )
+            address = stack.enter_context(cluster).scheduler_address
+        client = stack.enter_context(distributed.Client(address))
+        stack.enter_context(joblib.parallel_config("dask", client=client))
+        yield
 
 
 def _trained(path: str) -> tuple[Any, dict[str, Any]]:

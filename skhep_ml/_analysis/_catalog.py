@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from skhep_ml.io._syntax import nearest
@@ -91,13 +92,15 @@ def network_module(name: Any) -> type:
     raise ValueError(msg)
 
 
-def scorer(asked: Any) -> tuple[str, Any]:
+def scorer(asked: Any, n_labels: int = 2) -> tuple[str, Any]:
     """Name and scorer: ``"roc_auc"``, or a table with ``name`` and the options of the scorer.
+
+    Areas of more than two labels are those of each label against the rest, averaged.
 
     Raises
     ------
     ValueError
-        Unknown scorer or option.
+        Unknown scorer or option, or one for two labels where there are more.
     """
     from skhep_ml import metrics
 
@@ -114,7 +117,22 @@ def scorer(asked: Any) -> tuple[str, Any]:
             msg = f"scorer {name!r} has no option {option!r}: {nearest(option, allowed)}"
             raise ValueError(msg)
     label = name if len(options) == 0 else f"{name}({_written(options)})"
-    return label, factory(**options)
+    if n_labels > 2 and "multi_class" in allowed:
+        options.setdefault("multi_class", "ovr")
+    made = factory(**options)
+    if n_labels > 2:
+        _check_labels(name, made, n_labels)
+    return label, made
+
+
+def _check_labels(name: str, made: Any, n_labels: int) -> None:
+    """Whether a scorer takes so many labels: found before the training, not after it."""
+    y = np.arange(2 * n_labels) % n_labels
+    try:
+        made.score_predictions(y, y if made.response == "predict" else np.eye(n_labels)[y])
+    except ValueError as error:
+        msg = f"scorer {name!r} cannot be used with {n_labels} labels: {error}"
+        raise ValueError(msg) from error
 
 
 def _written(options: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from skhep_ml._analysis._build import build_estimator, build_search, build_space
 from skhep_ml._analysis._catalog import scorer
 from skhep_ml._analysis._toml import Path_, read_toml
+from skhep_ml._version import __version__
 from skhep_ml.io._syntax import nearest, parse_expression
 
 
@@ -23,6 +24,9 @@ class Process:
     label: int
     cross_section: float | None = None
     scale: float = 1.0
+    sum_weights: Any = None
+    weight: list[str] | None = None
+    selection: str | None = None
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Analysis:
     scoring: dict[str, Any] = field(default_factory=dict)
     folder: Path = Path("skhep-ml-output")
     report: bool = True
+    signal: int | None = None
     onnx: bool = False
     scores: str = "friend"
     branch: str = "score"
@@ -105,23 +110,42 @@ class _Reader:
         given: dict[str, Any] = {"path": self.path}
         given |= self._plain(
             "input",
-            tree=_text, event_number=_texts, weight=_texts, selection=_formula,
+            tree=_text, event_number=_texts, weight=_formulas, selection=_formula,
             max_events=_positive_int, luminosity=_positive,
         )  # fmt: skip
-        for name in given.get("weight", []):
-            self._try(("input", "weight"), _formula, name)
+        if "event_number" not in self._table("input"):
+            self._mistake(
+                ("input", "event_number"),
+                "is needed: name the branches that identify an event, by which it is scored by "
+                "the model that has not seen it",
+            )
         given["features"] = self._features(tables_of["features"])
         given["processes"] = self._processes(tables_of["processes"])
         given |= self._plain("folds", n_splits=_splits, salt=_int, validation_fold=_bool)
-        given["scoring"] = self._scorers()
+        labels = sorted({process.label for process in given["processes"].values()})
+        given["scoring"] = self._scorers(len(labels))
         model = self._model()
-        given["model"] = self._search(model) if "search" in self.content else model
+        given["model"] = self._search(model, len(labels)) if "search" in self.content else model
         output = self._plain(
-            "output", folder=_text, report=_bool, onnx=_bool, scores=_scores, branch=_name
-        )
+            "output",
+            folder=_text, report=_bool, signal=_int, onnx=_bool, scores=_scores, branch=_name,
+        )  # fmt: skip
+        self._check_signal(labels, output)
         output["folder"] = self.path.parent / output.get("folder", Analysis.folder)
-        used = {name: self.content.get(name) for name in ("pipeline", "folds", "search")}
+        used: dict[str, Any] = {n: self.content.get(n) for n in ("pipeline", "folds", "search")}
+        used["versions"] = _versions()
         return None if self.mistakes else Analysis(**given, **output, fingerprint=repr(used))
+
+    def _check_signal(self, labels: list[int], output: dict[str, Any]) -> None:
+        signal = output.get("signal")
+        if signal is not None and signal not in labels:
+            self._mistake(("output", "signal"), f"no process has this label: there are {labels}")
+        elif signal is None and len(labels) > 2 and output.get("report", True):
+            self._mistake(
+                ("output", "signal"),
+                f"is needed for the report, with {len(labels)} labels: name that of the signal, "
+                "against which all others are background; or leave it out by report = false",
+            )
 
     def _mistake(self, path: Path_, what: str) -> None:
         self.mistakes.append((path, what))
@@ -172,12 +196,17 @@ class _Reader:
                 continue
             checks = {
                 "files": self._files, "label": _label, "cross_section": _positive,
-                "scale": _positive,
+                "scale": _positive, "sum_weights": _sum_weights, "weight": _formulas,
+                "selection": _formula,
             }  # fmt: skip
             for needed in ("files", "label"):
                 if needed not in process:
                     self._mistake(path, f"has no {needed!r}")
             found = self._values(path, process, checks)
+            if name in ("", ".", "..") or "/" in name or "\\" in name:
+                self._mistake(path, f"the name {name!r} cannot be that of a folder")
+            if "sum_weights" in found and "cross_section" not in found:
+                self._mistake((*path, "sum_weights"), "needs cross_section, which it divides")
             if "cross_section" in found and "luminosity" not in self._table("input"):
                 self._mistake(
                     (*path, "cross_section"), "needs luminosity in [input], in inverse units"
@@ -203,15 +232,17 @@ class _Reader:
             found += matches
         return found
 
-    def _scorers(self) -> dict[str, Any]:
+    def _scorers(self, n_labels: int) -> dict[str, Any]:
         table = self._table("evaluation")
         self._keys(("evaluation",), table, ["scoring"])
-        asked = table.get("scoring", ["roc_auc", "background_rejection"])
+        usual = ["roc_auc", "background_rejection"] if n_labels <= 2 else ["roc_auc"]
+        asked = table.get("scoring", usual)
         if not isinstance(asked, list) or not asked:
             self._mistake(("evaluation", "scoring"), "must be a list of scorers")
             return {}
         found = [
-            self._try(("evaluation", "scoring", k), scorer, one) for k, one in enumerate(asked)
+            self._try(("evaluation", "scoring", k), scorer, one, n_labels)
+            for k, one in enumerate(asked)
         ]
         return dict(pair for pair in found if pair is not None)
 
@@ -235,14 +266,15 @@ class _Reader:
             return None
         return model
 
-    def _search(self, model: Any) -> Any:
+    def _search(self, model: Any, n_labels: int) -> Any:
         """Search around a model; without one, because of mistakes, check what can be checked."""
         options = self._plain(
             "search",
             method=_method, scoring=_any, space=_any, n_iter=_positive_int, n_splits=_splits,
             time_limit=_positive, random_state=_int,
         )  # fmt: skip
-        found = self._try(("search", "scoring"), scorer, options.get("scoring", "roc_auc"))
+        asked = options.get("scoring", "roc_auc")
+        found = self._try(("search", "scoring"), scorer, asked, n_labels)
         if model is None:
             return None
         where: Path_ = ("search", "space")
@@ -288,6 +320,29 @@ def _name(value: Any) -> str:
 def _formula(value: Any) -> str:
     parse_expression(_text(value))
     return value
+
+
+def _formulas(value: Any) -> list[str]:
+    return [_formula(one) for one in _texts(value)]
+
+
+def _sum_weights(value: Any) -> Any:
+    if isinstance(value, list):
+        if len(value) == 2:
+            return _text(value[0]), _formula(value[1])
+    elif not isinstance(value, str):
+        return _positive(value)
+    msg = f'must be a number, or a tree and a branch, as in ["Runs", "genEventSumw"], got {value!r}'
+    raise ValueError(msg)
+
+
+def _versions() -> list[str]:
+    """Versions of what models are made with: their folds are not taken over by others."""
+    import sklearn
+    import torch
+    import xgboost
+
+    return [__version__, *(str(one.__version__) for one in (sklearn, torch, xgboost))]
 
 
 def _bool(value: Any) -> bool:

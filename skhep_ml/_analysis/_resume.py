@@ -10,6 +10,31 @@ from skhep_ml.export import load, save
 from skhep_ml.model_selection import BayesSearchCV, RotatingClassifier
 
 
+class Folds:
+    """Folder of the models of folds; a run touches those that it uses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = writable_folder(folder)
+        # the clock that matters is that of the file system
+        start = self.folder / ".start"
+        start.touch()
+        self._start = start.stat().st_mtime_ns
+        start.unlink()
+
+    def used(self) -> list[str]:
+        """Names of the files that this run has made or read."""
+        return sorted(path.name for path in self.folder.glob("*.skml") if self._is_used(path))
+
+    def clear(self) -> None:
+        """Take away what other settings left, and the trials of searches that are finished."""
+        for path in [*self.folder.glob("*.skml"), *self.folder.glob("*.trials")]:
+            if path.suffix == ".trials" or not self._is_used(path):
+                path.unlink(missing_ok=True)
+
+    def _is_used(self, path: Path) -> bool:
+        return path.stat().st_mtime_ns >= self._start
+
+
 class ResumingClassifier(RotatingClassifier):
     """Keeps the model of every fold in a file, named by all that it depends on."""
 
@@ -20,6 +45,7 @@ class ResumingClassifier(RotatingClassifier):
         key = joblib.hash((self.fingerprint, X, y, weight, rows, params))
         path = self.folder / f"{key}.skml"
         if path.exists():
+            path.touch()
             return load(path)
         search = isinstance(estimator, BayesSearchCV)
         if search:
@@ -32,11 +58,11 @@ class ResumingClassifier(RotatingClassifier):
 
 
 def fit_resuming(
-    model: Any, options: dict[str, Any], folder: Path, fingerprint: str, data: dict[str, Any]
+    model: Any, options: dict[str, Any], folds: Folds, fingerprint: str, data: dict[str, Any]
 ) -> RotatingClassifier:
-    """Fit a `RotatingClassifier`; folds that ``folder`` already holds are read instead."""
+    """Fit a `RotatingClassifier`; those of ``folds`` that are there are read instead."""
     rotating = ResumingClassifier(model, **options)
-    rotating.folder, rotating.fingerprint = writable_folder(folder), fingerprint
+    rotating.folder, rotating.fingerprint = folds.folder, fingerprint
     rotating.fit(**data)
     plain = RotatingClassifier(**rotating.get_params(deep=False))
     for name, value in vars(rotating).items():

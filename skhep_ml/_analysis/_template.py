@@ -7,7 +7,7 @@ TEMPLATE = """\
 
 [input]
 tree = "Events"                          # of ROOT files
-event_number = ["run", "luminosityBlock", "event"]   # splits training from test; strongly advised
+event_number = ["run", "luminosityBlock", "event"]   # splits training from test
 # weight = ["genWeight"]                 # branches or formulas, multiplied
 # selection = "nMuon >= 1"
 # max_events = 100000                    # of each process
@@ -23,7 +23,10 @@ ht = "sum(Jet_pt[abs(Jet_eta) < 2.4])"
 files = ["signal/*.root"]
 label = 1
 # cross_section = 0.05                   # weights then sum to luminosity * cross_section
+# sum_weights = ["Runs", "genEventSumw"] # generated, of skimmed files: a number or tree and branch
 # scale = 1.0
+# weight = ["genWeight"]                 # in place of those of [input]
+# selection = "nMuon >= 1"               # in place of that of [input]
 
 [processes.background]
 files = ["background/*.root"]
@@ -60,6 +63,7 @@ scoring = ["roc_auc", {{ name = "background_rejection", signal_efficiency = 0.5 
 [output]
 folder = "skhep-ml-output"
 # report = true                          # report.html
+# signal = 1                             # of the report, where there are more than two labels
 # onnx = false                           # model.onnx
 # scores = "friend"                      # trees beside the files; or "copy" of the files, "none"
 # branch = "score"

@@ -36,7 +36,7 @@ def read_toml(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Lines]:
         It is not TOML; the message has line and column.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows begins with a mark
         return tomllib.loads(text), Lines(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         msg = f"{os.fspath(path)} is not TOML: {error}"

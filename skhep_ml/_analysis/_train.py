@@ -8,12 +8,14 @@ from typing import Any, TextIO
 import sklearn
 
 from skhep_ml._analysis._config import Analysis, Process
-from skhep_ml._analysis._resume import fit_resuming
+from skhep_ml._analysis._outputs import keep_only, places, score_file
+from skhep_ml._analysis._resume import Folds, fit_resuming
 from skhep_ml._extras import import_extra
 from skhep_ml._files import writable_folder, write_file
 from skhep_ml._stages import Stages
 
-MODEL = "model.skml"
+MODEL, SCORES, SCORED, ONNX = "model.skml", "scores.json", "scored", "model.onnx"
+REPORT = ["report.html", "report.json"]
 
 
 def run(analysis: Analysis, *, n_jobs: int | None = None, stream: TextIO | None = None) -> Any:
@@ -54,6 +56,7 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
     with stage("read", "reading events"):
         events = read(analysis)
     given = {"sample_weight": events.weight, "groups": events.event_number}
+    folds = Folds(folder / "folds")
     with stage("fit", f"rotating cross-validation, {analysis.n_splits} folds"):
         options = {
             "n_splits": analysis.n_splits,
@@ -63,8 +66,10 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
         }
         data = {"X": events.data, "y": events.target, **given}
         model = fit_resuming(
-            request_weights(analysis.model), options, folder / "folds", analysis.fingerprint, data
+            request_weights(analysis.model), options, folds, analysis.fingerprint, data
         )
+    made_from = [folds.used(), reading(analysis), analysis.scores, analysis.branch]
+    record = keep_only(folder, made_from, _outputs(analysis))
     with stage("score", "scores on events that no model was trained on"):
         scores = fold_scores(model, events.data, events.target, scoring=analysis.scoring, **given)
         numbers = {
@@ -73,7 +78,17 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
         }
         kept = {"reading": reading(analysis), "scores": numbers}
         save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
-        write_file(folder / "scores.json", json.dumps(numbers, indent=1) + "\n")
+        write_file(folder / SCORES, json.dumps(numbers, indent=1) + "\n")
+    # what is most likely to fail comes last
+    if analysis.scores != "none":
+        with stage("write", "scores into files"):
+            for name, process in analysis.processes.items():
+                for place, files in places(process.files).items():
+                    apply_model(
+                        model, reading(analysis), files, folder / SCORED / name / place,
+                        branch=analysis.branch, friend=analysis.scores == "friend",
+                        overwrite=True, made_from=[record],
+                    )  # fmt: skip
     if analysis.report:
         with stage("report", "report"):
             report(analysis, model, events)
@@ -81,17 +96,21 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
         with stage("onnx", "ONNX"):
             from skhep_ml.export import to_onnx
 
-            to_onnx(model, folder / "model.onnx")
-    if analysis.scores != "none":
-        with stage("write", "scores into files"):
-            made_from = [analysis.path, *(folder / "folds").glob("*.skml")]
-            for name, process in analysis.processes.items():
-                apply_model(
-                    model, reading(analysis), process.files, folder / "scored" / name,
-                    branch=analysis.branch, friend=analysis.scores == "friend", overwrite=True,
-                    made_from=made_from,
-                )  # fmt: skip
+            to_onnx(model, folder / ONNX)
+    folds.clear()
     return scores
+
+
+def _outputs(analysis: Analysis) -> list[str]:
+    """Files that a run writes."""
+    names = [MODEL, SCORES]
+    names += REPORT if analysis.report else []
+    names += [ONNX] if analysis.onnx else []
+    if analysis.scores != "none":
+        for process, one in analysis.processes.items():
+            for place, files in places(one.files).items():
+                names += [str(Path(SCORED, process, place, score_file(file))) for file in files]
+    return names
 
 
 def read(analysis: Analysis) -> Any:
@@ -135,7 +154,8 @@ def report(analysis: Analysis, model: Any, events: Any) -> None:
         sample_weight=events.weight,
         groups=events.event_number,
         process=events.process,
-        path=[analysis.folder / name for name in ("report.html", "report.json")],
+        pos_label=analysis.signal,
+        path=[analysis.folder / name for name in REPORT],
         title=f"Report on {analysis.path.name}",
     )
 
@@ -150,24 +170,27 @@ def apply_model(
     friend: bool = True,
     overwrite: bool = False,
     made_from: Sequence[Path] = (),
+    n_jobs: int | None = None,
 ) -> list[Path]:
-    """Write the scores of a model into files of the same names in a folder.
+    """Write the scores of a model into files of the same names in a folder, ``n_jobs`` at a time.
 
     Files that are newer than their input and all of ``made_from``, if any, are finished already.
     """
     from skhep_ml.io import write_scores
 
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / Path(file).name for file in files]
-    for file, out in zip(files, written, strict=True):
-        if made_from and _is_newer(out, [Path(file), *made_from]):
-            continue
-        write_scores(
-            model, file, out, tree=how["tree"], features=how["features"],
-            event_number=how["event_number"] or None, branch=branch, friend=friend,
-            overwrite=overwrite,
-        )  # fmt: skip
-    return written
+    finished = {
+        file: folder / score_file(file)
+        for file in files
+        if made_from and _is_newer(folder / score_file(file), [Path(file), *made_from])
+    }
+    left = [file for file in files if file not in finished]
+    written = [] if not left else write_scores(
+        model, left, folder, tree=how["tree"], features=how["features"],
+        event_number=how["event_number"] or None, branch=branch, friend=friend,
+        overwrite=overwrite, n_jobs=n_jobs,
+    )  # fmt: skip
+    return sorted([*finished.values(), *written])
 
 
 def _is_newer(path: Path, than: Sequence[Path]) -> bool:

@@ -126,18 +126,22 @@ def made_up_events(
 
 @contextmanager
 def _tracing() -> Iterator[None]:
-    """Trace without the tracer's warnings, and with two functions that it lacks."""
+    """Trace without warnings, printing to stderr, and with two functions that torch lacks."""
     lacking = {"sinh": "Sinh", "asinh": "Asinh"}
     for name, operator in lacking.items():
         torch.onnx.register_custom_op_symbolic(
             f"aten::{name}", lambda g, x, operator=operator: g.op(operator, x), _OLDEST
         )
+    # it prints the graph when it fails, which has no public switch
+    print_to = getattr(torch._C, "_jit_set_onnx_log_output_stream", lambda stream: None)
+    print_to("stderr")
     try:
         # what the tracer warns of is checked afterwards, by comparison
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
+        print_to("stdout")
         for name in lacking:
             torch.onnx.unregister_custom_op_symbolic(f"aten::{name}", _OLDEST)
 

@@ -43,6 +43,11 @@ _LEFT_OUT = {
     "skhep_ml.model_selection._bayes.BayesSearchCV": ("optimizers_",),
     "sklearn.isotonic.IsotonicRegression": ("f_",),  # made anew from the thresholds
 }
+# requests for metadata, whose owner is the estimator that holds them; messages alone look at it
+_REQUESTS = (
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
+)
 _PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor"
 _OF_OPTIMIZE_RESULT = ("fun", "func_vals", "x", "x_iters", "space")
 
@@ -239,6 +244,9 @@ class StateWriter:
         state = vars(thing)
         if name.startswith("skorch."):
             state = thing.get_params(deep=False)  # the rest is made when training begins
+        elif name in _REQUESTS:
+            owner = thing.owner if isinstance(thing.owner, str) else type(thing.owner).__name__
+            state = {**state, "owner": owner}
         for attribute, value in state.items():
             if attribute not in _LEFT_OUT.get(name, ()):
                 copied.__dict__[attribute] = self.copy(value, f"{path}.{attribute}")

@@ -134,6 +134,8 @@ class Expression:
         except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError) as error:
             # awkward appends a drawing of the operands
             reason = str(error).strip().partition("\n")[0]
+            if reason.startswith("cannot broadcast nested list"):
+                reason = "its jagged branches have different numbers of particles in an event"
             msg = f"{of(self.text)}{reason}"
             raise ValueError(msg) from error
 

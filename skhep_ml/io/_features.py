@@ -208,6 +208,15 @@ def _join(parts: list[Any]) -> Any:
 def _records(columns: dict[str, Any], *, together: bool) -> Any:
     """Awkward array of records; of jagged columns alone, lists of records."""
     ak = import_extra("awkward", "root")
+    counts = {name: ak.num(values) for name, values in columns.items()} if together else {}
+    first = next(iter(counts), "")
+    for name, number in counts.items():
+        if not ak.all(number == counts[first]):
+            msg = (
+                f"{first!r} and {name!r} have different numbers of particles: name inputs, as in "
+                "features={'jets': ['Jet_pt', 'Jet_eta'], 'muons': ['Muon_pt']}"
+            )
+            raise ValueError(msg)
     return ak.zip(columns, depth_limit=None if together else 1)
 
 

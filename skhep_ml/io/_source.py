@@ -142,7 +142,8 @@ def compile_all(texts: Sequence[str], source: Source) -> dict[str, Expression]:
         try:
             compiled[text] = Expression(text, source.names)
         except ValueError as error:
-            msg = f"{source.path!r}: {error}"
+            inside = getattr(source, "inside", lambda text: "")(text)
+            msg = f"{source.path!r}: {error}{inside}"
             raise ValueError(msg) from error
     return compiled
 

@@ -56,10 +56,14 @@ def find_files(files: Any) -> list[str]:
     if not found:
         msg = f"files={files!r} names no file"
         raise ValueError(msg)
-    repeated = sorted({path for path in found if found.count(path) > 1})
-    if repeated:
-        msg = f"{repeated[0]!r} comes twice in files: its events would count twice"
-        raise ValueError(msg)
+    seen: dict[str, str] = {}
+    for path in found:
+        place = path if "://" in path else os.path.realpath(path)
+        if place in seen:
+            other = "" if seen[place] == path else f" (as {seen[place]!r}, too)"
+            msg = f"{path!r} comes twice in files{other}: its events would count twice"
+            raise ValueError(msg)
+        seen[place] = path
     return found
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,17 +24,6 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Close the file."""
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Name to write to, renamed to ``path`` at the end; an error leaves nothing behind."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class RootTarget:

@@ -38,6 +38,17 @@ class RootSource(Closing):
             self.file.close()
             raise
 
+    def inside(self, text: str) -> str:
+        """End of a message about an expression that names a part of a split branch."""
+        for path in self.tree.keys(recursive=True):
+            _, split, name = path.rpartition("/")
+            if split and name in text:
+                return (
+                    f" ({path!r} is a part of a split object, and only plain branches are read: "
+                    f"write the array that uproot gives, tree[{path!r}].array(), to a new file)"
+                )
+        return ""
+
     def entry_bytes(self, names: Sequence[str]) -> float:
         """Bytes of an event before compression."""
         branches = [self.tree[name] for name in names]

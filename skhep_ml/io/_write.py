@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.parallel import Parallel, delayed
 
-from skhep_ml._files import writable_folder
+from skhep_ml._files import new_file, writable_folder
 from skhep_ml._routing import last_model
 from skhep_ml.io._features import Features, as_list, check_features, identifiers
 from skhep_ml.io._source import check_step, compile_all, events_a_step, needed
 from skhep_ml.io._sources import find_files, open_source, suffix_of
-from skhep_ml.io._targets import TARGETS, check_copy, new_file
+from skhep_ml.io._targets import TARGETS, check_copy
 
 # tree of a friend file
 _FRIEND_TREE = "scores"
@@ -38,6 +39,7 @@ def write_scores(
     step_size: int | str = "100 MB",
     max_particles: int | Mapping[str, int] | None = None,
     library: str | None = None,
+    n_jobs: int | None = None,
     verbose: int = 0,
 ) -> list[Path]:
     """Write a model's predictions for every event of some files, in the order of the events.
@@ -73,6 +75,9 @@ def write_scores(
     library : {"pandas", "numpy", "awkward"}, default=None
         What the model is given. None stands for ``"pandas"`` where the model was fitted on named
         columns or takes several inputs, and else for ``"numpy"``.
+    n_jobs : int, default=None
+        Files at a time, by joblib; under ``joblib.parallel_config("dask")`` on the workers of a
+        Dask client, which must see the same folders. Each holds ``step_size`` in memory.
     verbose : int, default=0
         Above 0: a progress bar over the files.
 
@@ -99,7 +104,8 @@ def write_scores(
     Notes
     -----
     A file is written under a temporary name and renamed when it is complete, so that an
-    interrupted run leaves nothing under the final name; files finished before stay.
+    interrupted run leaves nothing under the final name; files finished before stay. A Dask worker
+    that dies leaves its temporary file, a hidden one, and its file is written by another worker.
 
     A copy of a ROOT file is written anew: every branch of numbers and of lists of numbers keeps
     its name, values and type, except that branches which count others become 32-bit integers;
@@ -144,20 +150,43 @@ def write_scores(
             needed(compile_all([*wanted.texts(), *as_list(event_number)], source), path)
             if not friend:
                 check_copy(source, score.names, suffix_of(os.fspath(outputs[path])))
-    for path in _progress(paths, verbose):
-        with closing(open_source(path, tree)) as source, new_file(outputs[path]) as temporary:
-            kind = TARGETS[suffix_of(os.fspath(outputs[path]))]
-            if friend:
-                target = kind(temporary, _FRIEND_TREE, None)
-            else:
-                target = kind(temporary, _tree_name(source), source)
-            with closing(target):
-                for columns, everything in _scored(
-                    score, source, wanted, event_number, friend=friend, step_size=step_size
-                ):
-                    target.write(columns, everything)
-                target.finish()
+    written = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_write_one)(
+            # workers elsewhere may start in another folder
+            score, path if "://" in path else os.path.abspath(path), outputs[path].absolute(),
+            tree, wanted, event_number, friend=friend, step_size=step_size,
+        )
+        for path in paths
+    )  # fmt: skip
+    for _ in _progress(written, len(paths), verbose):
+        pass
     return list(outputs.values())
+
+
+def _write_one(
+    score: _Score,
+    path: str,
+    out: Path,
+    tree: str | None,
+    features: Features,
+    event_number: Any,
+    *,
+    friend: bool,
+    step_size: int | str,
+) -> None:
+    """Scores of one file."""
+    kind = TARGETS[suffix_of(os.fspath(out))]
+    with closing(open_source(path, tree)) as source, new_file(out) as temporary:
+        if friend:
+            target = kind(temporary, _FRIEND_TREE, None)
+        else:
+            target = kind(temporary, _tree_name(source), source)
+        with closing(target):
+            for columns, everything in _scored(
+                score, source, features, event_number, friend=friend, step_size=step_size
+            ):
+                target.write(columns, everything)
+            target.finish()
 
 
 def _scored(
@@ -280,9 +309,9 @@ def _outputs(paths: Sequence[str], out: Any, overwrite: bool) -> dict[str, Path]
     return outputs
 
 
-def _progress(paths: list[str], verbose: int) -> Any:
+def _progress(written: Any, n_files: int, verbose: int) -> Any:
     if verbose <= 0:
-        return paths
+        return written
     from tqdm.auto import tqdm
 
-    return tqdm(paths, desc="files", unit="file")
+    return tqdm(written, total=n_files, desc="files", unit="file")

@@ -11,7 +11,7 @@ from skhep_ml._analysis._template import template
 from skhep_ml._analysis._toml import Lines
 from skhep_ml.model_selection import BayesSearchCV
 
-SMALL = """
+SMALL = """input.event_number = "n"
 [features]
 a = "x"
 b = "log1p(abs(y))"
@@ -130,6 +130,14 @@ def test_nested_estimators_and_networks(write):
         ("AutoScaler", "os.system", "12: pipeline[0].class: no estimator is called 'os.system'"),
         ("AutoScaler", "BaseEstimator", "12: pipeline[0].class: no estimator is called"),
         ("LogisticRegression", "AutoScaler", "15: pipeline[1].C: AutoScaler has no parameter 'C'"),
+        ('"n"', '"n"\ninput.selection = "x >"', "2: input.selection: in the expression 'x >'"),
+        ('"n"', '"n"\ninput.weight = ["x", "w("]', "2: input.weight: in the expression 'w('"),
+        ('"n"', '"n"\ninput.max_events = 0', "2: input.max_events: must be at least 1"),
+        ('input.event_number = "n"', "", "1: input.event_number: is needed"),
+        ("label = 1", "label = 1\nsum_weights = 'R'", "8: processes.signal.sum_weights: must be"),
+        ("label = 1", "label = 1\nsum_weights = 2", "8: processes.signal.sum_weights: needs cross"),
+        ("label = 1", "label = 1\nselection = 'x >'", "8: processes.signal.selection: in the"),
+        ("processes.signal", 'processes."../s"', "5: processes.../s: the name '../s' cannot be"),
         ("C = 0.5", "c = 0.5", "15: pipeline[1].c: LogisticRegression has no parameter 'c'"),
         ('LogisticRegression"\nC = 0.5', 'AutoScaler"', "13: pipeline[1]: the last step must"),
         ('class = "AutoScaler"', "", "11: pipeline[0]: must be a table with class"),
@@ -146,11 +154,10 @@ def test_a_mistake_is_named_with_line_and_key(write, old, new, expected):
     [
         ("[folds]\nn_splits = 1", "18: folds.n_splits: must be at least 2"),
         ("[folds]\nvalidation_fold = 1", "18: folds.validation_fold: must be true or false"),
-        ("[input]\nselection = 'x >'", "18: input.selection: in the expression 'x >'"),
-        ("[input]\nmax_events = 0", "18: input.max_events: must be at least 1"),
-        ("[evaluation]\nscoring = ['auc']", "18: evaluation.scoring[0]: no scorer is called 'auc'"),
+        ("[evaluation]\nscoring = ['auc']", "18: evaluation.scoring[0]: no scorer is called"),
         ("[evaluation]\nscoring = []", "18: evaluation.scoring: must be a list"),
         ("[output]\nbranch = 'a b'", "18: output.branch: must be a name"),
+        ("[output]\nsignal = 2", "18: output.signal: no process has this label"),
         ("[search]\nmethod = 'tpe'", "18: search.method: must be"),
         ("[search]\nspace.C = [1]", "18: search.space.C: no parameter of the model"),
         ("[search]\nspace.logisticregression__C = 1", "18: search.space.logisticregression__C:"),
@@ -162,6 +169,44 @@ def test_a_mistake_is_named_with_line_and_key(write, old, new, expected):
 def test_mistakes_in_other_tables(write, table, expected):
     found = mistakes(write(SMALL + ("\n" if table[0] == "[" else "") + table))
     assert any(line.startswith(expected) for line in found), found
+
+
+def test_processes_of_their_own(write):
+    text = SMALL.replace(
+        "label = 1",
+        'label = 1\ncross_section = 2\nsum_weights = ["Runs", "sum"]\nweight = ["v", "w"]\n'
+        'selection = "x > 1"',
+    ).replace('"n"', '"n"\ninput.luminosity = 3')
+    analysis = read_analysis(write(text))
+    signal = analysis.processes["signal"]
+    assert signal.sum_weights == ("Runs", "sum")
+    assert (signal.weight, signal.selection) == (["v", "w"], "x > 1")
+    assert analysis.processes["background"].weight is None
+
+
+THIRD = '[processes.third]\nfiles = "b1.csv"\nlabel = 2\n'
+
+
+def test_three_labels(write):
+    analysis = read_analysis(write(SMALL + THIRD + "[output]\nsignal = 2\n"))
+    assert list(analysis.scoring) == ["roc_auc"]
+    assert analysis.scoring["roc_auc"].options["multi_class"] == "ovr"
+    assert analysis.signal == 2
+    (found,) = mistakes(write(SMALL + THIRD))
+    assert "output.signal: is needed for the report, with 3 labels" in found
+    accuracy = '{name = "confusion", metric = "accuracy"}'
+    asked = f'[evaluation]\nscoring = ["ams", {accuracy}]\n[output]\nreport = false\n'
+    (found,) = mistakes(write(SMALL + THIRD + asked))
+    assert found.startswith("20: evaluation.scoring[0]: scorer 'ams' cannot be used with 3 labels")
+    search = "[search]\nscoring = 'background_rejection'\n[output]\nreport = false\n"
+    (found,) = mistakes(write(SMALL + THIRD + search))
+    assert "search.scoring: scorer 'background_rejection' cannot be used" in found
+
+
+def test_windows_files(write):
+    path = write("")
+    path.write_bytes(("\ufeff" + SMALL.replace("\n", "\r\n")).encode())
+    assert read_analysis(path).features["a"] == "x"
 
 
 def test_all_mistakes_at_once(write):

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skhep_ml import model_selection
 from skhep_ml.cli import main
 
 pytest.importorskip("skops", reason="needs skops (extra save)")
@@ -64,7 +66,9 @@ def write_events(path, n, shift, seed):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    few = functools.partial(model_selection.fold_scores, n_replicas=10)  # to be quick
+    monkeypatch.setattr(model_selection, "fold_scores", few)
     write_events(tmp_path / "signal.root", 200, 1.0, 1)
     write_events(tmp_path / "background1.root", 150, -0.5, 2)
     write_events(tmp_path / "background2.root", 100, -0.5, 3)
@@ -84,8 +88,9 @@ def test_train_writes_scores_of_models_that_did_not_see_the_events(folder, capsy
     assert "[2/4] rotating cross-validation, 3 folds" in printed.err
     found = json.loads((folder / "out" / "scores.json").read_text())
     assert found["roc_auc"]["pooled"] > 0.8
+    assert ".made_from" not in printed.out
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        "folds", "model.skml", "scored", "scores.json",
+        ".made_from.json", "folds", "model.skml", "scored", "scores.json",
     ]  # fmt: skip
 
     from skhep_ml.export import load
@@ -120,12 +125,68 @@ def test_again_takes_over_what_is_there_and_a_change_does_not(folder, monkeypatc
     assert main(["train", str(folder / "a.toml")]) == 0
     assert fits == []
     for path, when in first.items():
-        if path.parent.name in ("folds", "signal", "background"):
+        if path.parent.name in ("signal", "background"):
             assert path.stat().st_mtime_ns == when
     text = FILE.replace('"LogisticRegression"', '"LogisticRegression"\nC = 0.1')
     (folder / "a.toml").write_text(text)
     assert main(["train", str(folder / "a.toml")]) == 0
     assert len(fits) == 3
+    assert len(list((folder / "out" / "folds").iterdir())) == 3
+
+
+def test_scores_are_those_of_the_model_also_after_a_change_and_back(folder):
+    background = folder / "out" / "scored" / "background"
+    files = {"a": FILE, "b": FILE.replace('"LogisticRegression"', '"LogisticRegression"\nC = 1e-4')}
+    files["b"] = files["b"].replace("background*", "background1")
+    written = {}
+    for name in ("a", "b"):
+        (folder / f"{name}.toml").write_text(files[name])
+        assert main(["train", str(folder / f"{name}.toml")]) == 0
+        written[name] = scores(background / "background1.root")
+    # what the second did not make is gone, and not left to be taken for its own
+    assert not (background / "background2.root").exists()
+    assert not np.array_equal(written["a"], written["b"])
+    assert main(["train", str(folder / "a.toml")]) == 0
+    np.testing.assert_array_equal(scores(background / "background1.root"), written["a"])
+    assert (background / "background2.root").exists()
+
+
+def test_a_record_that_names_other_folders_is_not_followed(tmp_path):
+    from skhep_ml._analysis._outputs import keep_only
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mine").write_text("x")
+    record = tmp_path / "out" / ".made_from.json"
+    for text in ('{"outputs": ["../mine"]}', "[]", '{"outputs": 3}', "{", '{"outputs": [3]}'):
+        record.write_text(text)
+        keep_only(tmp_path / "out", [1], ["model.skml"])
+        assert json.loads(record.read_text()) == {"made_from": [1], "outputs": ["model.skml"]}
+    assert (tmp_path / "mine").exists()
+
+
+def test_files_of_one_name_in_several_folders(folder):
+    for name in ("background1", "background2"):
+        (folder / name).mkdir()
+        (folder / f"{name}.root").rename(folder / name / "part.root")
+    (folder / "a.toml").write_text(FILE.replace("background*.root", "background*/part.root"))
+    assert main(["train", str(folder / "a.toml")]) == 0
+    scored = folder / "out" / "scored" / "background"
+    assert len(scores(scored / "background1" / "part.root")) == 150
+    assert len(scores(scored / "background2" / "part.root")) == 100
+
+
+def test_three_labels_and_steps_of_scikit_learn(folder):
+    text = FILE.replace("AutoScaler", "StandardScaler").replace("n_splits = 3", "n_splits = 2")
+    text = text.replace('"LogisticRegression"', '"sklearn.LogisticRegression"')
+    text = text.replace("background*", "background1").replace('"w"', '"abs(w)"')
+    text += '[processes.third]\nfiles = "background2.root"\nlabel = 2\n'
+    (folder / "a.toml").write_text(text.replace('scores = "copy"', 'scores = "friend"'))
+    assert main(["train", str(folder / "a.toml")]) == 0
+    found = json.loads((folder / "out" / "scores.json").read_text())
+    assert 0.5 < found["roc_auc"]["pooled"] < 1
+    with uproot.open(folder / "out" / "scored" / "third" / "background2.root") as file:
+        parts = file["scores"].arrays(["score_0", "score_1", "score_2"], library="np")
+    np.testing.assert_allclose(sum(parts.values()), 1, rtol=1e-5)
 
 
 SLOW = """
@@ -135,25 +196,28 @@ from skhep_ml.linear_model import LogisticRegression
 
 fit = LogisticRegression.fit
 def slow(self, *args, **params):
-    time.sleep(0.05)
+    time.sleep(float(sys.argv[2]))
     return fit(self, *args, **params)
 LogisticRegression.fit = slow
 sys.exit(main(["train", sys.argv[1]]))
 """
 SEARCH = """
 [search]
-n_iter = 4
+n_iter = 3
 n_splits = 2
 space.logisticregression__C = {low = 0.01, high = 10.0, log = true}
 """
 
 
-@pytest.mark.parametrize("pattern", ["out/folds/*.trials", "out/folds/*.skml"])
-def test_killed_it_goes_on(folder, pattern):
-    text = FILE + SEARCH
+@pytest.mark.parametrize(
+    ("pattern", "text", "seconds"),
+    [("out/folds/*.trials", FILE + SEARCH, "0.05"), ("out/folds/*.skml", FILE, "0.5")],
+)
+def test_killed_it_goes_on(folder, pattern, text, seconds):
+    text = text.replace("n_splits = 3", "n_splits = 2")
     (folder / "a.toml").write_text(text)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = [sys.executable, "-c", SLOW, str(folder / "a.toml")]
+    run = [sys.executable, "-c", SLOW, str(folder / "a.toml"), seconds]
     process = subprocess.Popen(run, env=environment, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 100
     while not list(folder.glob(pattern)):

@@ -12,14 +12,15 @@ import sklearn.ensemble
 import xgboost
 from imblearn.pipeline import make_pipeline as make_sampling_pipeline
 from scipy import stats
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from skorch.callbacks import EpochScoring
 
 from skhep_ml.ensemble import BDTClassifier
@@ -58,6 +59,7 @@ from skhep_ml.preprocessing import (
     ZScoreScaler,
 )
 from skhep_ml.reweighting import ClassifierReweighter
+from skhep_ml.weights import request_weights
 
 pytest.importorskip("skops")
 pytest.importorskip("safetensors")
@@ -364,6 +366,17 @@ def test_global_random_numbers_are_left_alone(tmp_path):
     torch.manual_seed(3)
     load(tmp_path / "model.skml")
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_requests_for_metadata(tmp_path):
+    with config_context(enable_metadata_routing=True):
+        model = clone(request_weights(make_pipeline(StandardScaler(), LinearRegression())))
+        model.fit(X, X[:, 0], sample_weight=np.ones(len(X)))
+        save(model, tmp_path / "model.skml")
+        loaded = load(tmp_path / "model.skml")
+        requests = loaded[0].get_metadata_routing()
+    assert requests.fit.requests == {"sample_weight": True}
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 def test_shared_parts_stay_shared(tmp_path):

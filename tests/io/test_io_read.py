@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from skhep_ml.events import Events
 from skhep_ml.io import iterate_events, read_events
+from skhep_ml.io._source import compile_all
+from skhep_ml.io._tree_sources import RootSource
 
 ak = pytest.importorskip("awkward")
 uproot = pytest.importorskip("uproot")
@@ -407,3 +409,37 @@ def test_pickles_and_headless_tables_are_refused(tmp_path):
     (tmp_path / "b.csv").write_text("x,kind\n1.0,s\n2.0,b\n")
     with pytest.raises(ValueError, match=r"'kind' holds .*a number is needed"):
         read_events(tmp_path / "b.csv", features=["x", "kind"])
+
+
+def test_one_file_under_two_names(tmp_path):
+    path = write(tmp_path / "a.csv", columns())
+    (tmp_path / "link.csv").symlink_to(path)
+    for other in (tmp_path / "link.csv", tmp_path / ".." / tmp_path.name / "a.csv"):
+        with pytest.raises(ValueError, match=r"comes twice in files \(as '.*a\.csv', too\)"):
+            read_events([path, other], features=["x"])
+
+
+def test_collections_that_differ_do_not_mix(tmp_path):
+    jagged = {"jet": ak.Array([[1.0, 2.0], []]), "lepton": ak.Array([[1.0], [2.0]])}
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mktree("t", {name: array.type.content for name, array in jagged.items()})
+        file["t"].extend(jagged)
+    with pytest.raises(ValueError, match=r"'jet \+ lepton': its jagged branches have different"):
+        read_events(tmp_path / "a.root", features=["jet + lepton"])
+    with pytest.raises(ValueError, match="'jet' and 'lepton' have different numbers of particles"):
+        read_events(tmp_path / "a.root", features=["jet", "lepton"], library="awkward")
+
+
+def test_parts_of_split_branches_are_named(tmp_path):
+    path = write(tmp_path / "a.root", columns())
+    with RootSource(str(path)) as source:
+        # nothing that writes split branches is at hand: one is put below another by hand
+        parent, part = source.tree["met"], source.tree["x"]
+        part._parent, parent._members["fBranches"] = parent, [part]
+        branches = source.tree.member("fBranches")
+        source.tree._members["fBranches"] = [one for one in branches if one.name != "x"]
+        source.names = source.tree.keys(recursive=False)
+        with pytest.raises(ValueError, match=r"unknown branch 'x'.*'met/x' is a part of a split"):
+            compile_all(["x / 2"], source)
+        with pytest.raises(ValueError, match=r"there are[^/]*$"):
+            compile_all(["nothing_like_it"], source)

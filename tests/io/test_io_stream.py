@@ -35,8 +35,10 @@ def test_a_net_learns_from_chunks(path):
 
     given = {"features": ["x", "log(z)"], "label": "y", "weight": "w", "library": "numpy"}
     chunks = iterate_events(path, **given, step_size=500)
-    net = NetClassifier(max_epochs=1, random_state=0, device="cpu", verbose=0)
-    for _ in range(5):
+    net = NetClassifier(
+        module__hidden=(8,), lr=0.02, max_epochs=1, random_state=0, device="cpu", verbose=0
+    )
+    for _ in range(3):
         for chunk in chunks:
             net.partial_fit(chunk.data, chunk.target, sample_weight=chunk.weight, classes=[0, 1])
     events = read_events(path, **given)

@@ -205,6 +205,7 @@ def test_an_error_leaves_nothing_behind(root, tmp_path):
 def test_a_killed_run_leaves_nothing_under_the_name(root, tmp_path):
     out = tmp_path / "out" / "o.root"
     code = f"""
+import time
 from skhep_ml.io import write_scores
 
 class Slow:
@@ -221,7 +222,7 @@ write_scores(Slow(), {str(root)!r}, {str(out)!r}, tree="Events", features=["met"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     process.stdout.close()
     assert not out.exists()
     write_scores(LinearModel(), root, out, tree="Events", features=["met"])
