@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from sklearn.base import clone
 
 from skhep_ml._files import writable_folder
 from skhep_ml.export import load, save
@@ -49,7 +50,8 @@ class ResumingClassifier(RotatingClassifier):
             return load(path)
         search = isinstance(estimator, BayesSearchCV)
         if search:
-            estimator = estimator.set_params(checkpoint=str(self.folder / f"{key}.trials"))
+            checkpoint = str(self.folder / f"{key}.trials")
+            estimator = clone(estimator).set_params(checkpoint=checkpoint)
         model = super()._fit_one(estimator, X, y, weight, rows, params)
         if search:
             model.set_params(checkpoint=None)

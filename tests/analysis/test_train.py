@@ -230,6 +230,10 @@ def test_killed_it_goes_on(folder, pattern, text, seconds):
     assert not (folder / "out" / "scored").exists()
     assert main(["train", str(folder / "a.toml")]) == 0
     resumed = json.loads((folder / "out" / "scores.json").read_text())
+    from skhep_ml.export import load
+
+    # where the trials were kept is no part of the model
+    assert getattr(load(folder / "out" / "model.skml").estimator, "checkpoint", None) is None
     (folder / "a.toml").write_text(text.replace('"out"', '"whole"'))
     assert main(["train", str(folder / "a.toml")]) == 0
     assert json.loads((folder / "whole" / "scores.json").read_text()) == resumed
