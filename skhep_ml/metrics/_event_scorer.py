@@ -55,7 +55,8 @@ class EventScorer(BaseEstimator, BaseScorer):
         a class beyond two classes), or the decision function of a model without probabilities;
         ``"predict"`` the predicted label.
     pos_label : label, default=None
-        The signal label; None takes the second of the model's ``classes_``.
+        The signal label; None takes the second of the model's ``classes_``. Beyond two classes it
+        stands against all others together, which yields by class do not know.
     options : dict, default=None
         Further arguments of the metric.
 
@@ -225,6 +226,10 @@ class EventScorer(BaseEstimator, BaseScorer):
         else:
             # shared responses are of the second class
             prediction = cached_call(None, estimator, method, X, pos_label=pos_label)
+            if np.ndim(prediction) == 2 and classes is not None:  # one label against the rest
+                prediction = prediction[:, _position(pos_label, classes)]
+                y_true = np.asarray(y_true) == pos_label
+                pos_label, classes = True, np.array([False, True])
         return self._evaluate(y_true, prediction, sample_weight, pos_label, classes, X)
 
     def _evaluate(
@@ -248,6 +253,14 @@ class EventScorer(BaseEstimator, BaseScorer):
         weight = check_event_weight(sample_weight, len(y))
         sample = _Predictions(y, values, weight, pos_label, classes, X)
         return float(_METRICS[self.metric](sample, **(self.options or {})))
+
+
+def _position(label: Any, classes: NDArray[Any]) -> int:
+    found = np.flatnonzero(np.asarray(classes) == label)
+    if len(found) == 0:
+        msg = f"pos_label={label!r} is none of the model's classes {np.asarray(classes).tolist()}"
+        raise ValueError(msg)
+    return int(found[0])
 
 
 class _Predictions(NamedTuple):

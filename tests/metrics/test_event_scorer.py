@@ -399,3 +399,26 @@ def test_requests_survive_the_import_of_imbalanced_learn(first):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        roc_auc_scorer,
+        background_rejection_scorer,
+        average_precision_scorer,
+        log_loss_scorer,
+        calibration_scorer,
+    ],
+)
+def test_one_of_three_labels_against_the_rest(scorer):
+    rng = np.random.default_rng(0)
+    y = rng.choice(["W", "H", "Z"], size=600)
+    X = rng.normal(size=(600, 2)) + 1.5 * np.column_stack([y == "H", y == "W"])
+    weight = rng.choice([1.0, 1.0, 1.0, -0.5], size=600)
+    model = LogisticRegression().fit(X, y)
+    found = scorer(pos_label="H")(model, X, y, sample_weight=weight)
+    score = model.predict_proba(X)[:, list(model.classes_).index("H")]
+    assert found == pytest.approx(scorer().score_predictions(y == "H", score, weight))
+    with pytest.raises(ValueError, match=r"pos_label='t' is none of the model's classes"):
+        scorer(pos_label="t")(model, X, y)
