@@ -14,9 +14,6 @@ from torch.nn import functional
 
 LOG_2PI = math.log(2 * math.pi)
 
-#: Class number of absent particles, from which nothing is learned.
-ABSENT = -1
-
 
 def weighted_mean(loss: Tensor, weight: Tensor | None) -> Tensor:
     """Mean over the events of weight times loss; weights of mean 1 leave the scale alone.
@@ -31,9 +28,7 @@ class EventLoss(nn.Module):
     """Base of the losses: `events` gives one loss an event.
 
     A prediction with one more axis than usual, (n_events, n_members, n_outputs), holds several
-    predictors that share the events: their losses are averaged. With class numbers for single
-    particles as target, (n_events, n_particles), it holds the logits of the particles: the loss of
-    an event is the mean over those that are not `ABSENT`, so that padding does not change it.
+    predictors that share the events: their losses are averaged.
     """
 
     def n_outputs(self, n: int) -> int:
@@ -46,10 +41,6 @@ class EventLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Weighted mean loss, a scalar."""
-        if prediction.ndim == 3 and target.ndim == 2 and not target.is_floating_point():
-            loss = self.events(prediction.flatten(0, 1), target.flatten()).view_as(target)
-            n_present = (target != ABSENT).sum(dim=1).clamp(min=1)
-            return weighted_mean(loss.sum(dim=1) / n_present, weight)
         if prediction.ndim == 3 and target.ndim < 3:
             n_members = prediction.shape[1]
             prediction = prediction.flatten(0, 1)
@@ -76,7 +67,6 @@ class CrossEntropyLoss(EventLoss):
         return functional.cross_entropy(
             prediction,
             target,
-            ignore_index=ABSENT,
             reduction="none",
             label_smoothing=self.label_smoothing,
         )
@@ -103,7 +93,7 @@ class FocalLoss(EventLoss):
 
     def events(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Focal loss of each event."""
-        loss = functional.cross_entropy(prediction, target, ignore_index=ABSENT, reduction="none")
+        loss = functional.cross_entropy(prediction, target, reduction="none")
         return (-torch.expm1(-loss)).clamp(min=0) ** self.gamma * loss
 
 

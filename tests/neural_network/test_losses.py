@@ -4,7 +4,6 @@ import torch
 from torch.nn import functional
 
 from skhep_ml.neural_network._losses import (
-    ABSENT,
     CLASSIFICATION_LOSSES,
     REGRESSION_LOSSES,
     CrossEntropyLoss,
@@ -52,30 +51,6 @@ def test_members_share_the_events(logits):
     loss = CrossEntropyLoss()
     expected = (loss(output, target, weight) + loss(2 * output, target, weight)) / 2
     torch.testing.assert_close(loss(members, target, weight), expected)
-
-
-@pytest.mark.parametrize("loss", [CrossEntropyLoss(0.1), FocalLoss(2.0)])
-def test_labels_of_particles(loss):
-    """Against a loop over events and their present particles; padding changes nothing."""
-    torch.manual_seed(0)
-    output, weight = torch.randn(6, 5, 3, requires_grad=True), torch.randn(6)
-    target = torch.randint(3, (6, 5))
-    target[torch.rand(6, 5) < 0.4] = ABSENT
-    target[2] = ABSENT
-    expected = torch.zeros(6)
-    for event in range(6):
-        present = target[event] != ABSENT
-        if present.any():
-            expected[event] = loss(output[event, present], target[event, present])
-    assert torch.equal(expected > 0, (target != ABSENT).any(dim=1))
-    torch.testing.assert_close(loss(output, target, weight), (expected * weight).mean())
-    padded = functional.pad(target, (0, 3), value=ABSENT)
-    more = functional.pad(output, (0, 0, 0, 3), value=7.0)
-    torch.testing.assert_close(loss(more, padded, weight), loss(output, target, weight))
-    loss(output, target, weight).backward()
-    assert output.grad.isfinite().all()
-    assert (output.grad[target == ABSENT] == 0).all()
-    assert (output.grad[target != ABSENT] != 0).all()
 
 
 def test_quantile_loss_is_least_at_the_quantiles():
