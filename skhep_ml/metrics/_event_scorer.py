@@ -56,7 +56,7 @@ class EventScorer(BaseEstimator, BaseScorer):
         ``"predict"`` the predicted label.
     pos_label : label, default=None
         The signal label; None takes the second of the model's ``classes_``. Beyond two classes it
-        stands against all others together, which yields by class do not know.
+        stands against all others together.
     options : dict, default=None
         Further arguments of the metric.
 
@@ -228,8 +228,6 @@ class EventScorer(BaseEstimator, BaseScorer):
             prediction = cached_call(None, estimator, method, X, pos_label=pos_label)
             if np.ndim(prediction) == 2 and classes is not None:  # one label against the rest
                 prediction = prediction[:, _position(pos_label, classes)]
-                y_true = np.asarray(y_true) == pos_label
-                pos_label, classes = True, np.array([False, True])
         return self._evaluate(y_true, prediction, sample_weight, pos_label, classes, X)
 
     def _evaluate(
@@ -274,6 +272,8 @@ class _Predictions(NamedTuple):
     X: Any = None
 
     def positive(self) -> NDArray[np.bool_]:
+        if self.pos_label is not None and self.classes is not None and len(self.classes) > 2:
+            return self.y == self.pos_label
         return greater_label_mask(self.y, self.pos_label)
 
     def positive_label(self) -> Any:
