@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where to write (default: %(default)s)",
     )
-    _add_jobs(demo, 1, "fits in parallel, of two threads each")
+    _add_jobs(demo, "fits in parallel, of two threads each")
     demo.set_defaults(run=_demo)
 
     init = commands.add_parser(
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("file", metavar="FILE", help="analysis file in TOML; see skhep-ml init")
     train.add_argument("--check", action="store_true", help="check the file and stop")
-    _add_jobs(train, 1, "folds in parallel")
+    _add_jobs(train, "folds in parallel")
     train.set_defaults(run=_train)
 
     apply = commands.add_parser(
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         help="copy the files, with the scores; slow for many branches",
     )
     apply.add_argument("--overwrite", action="store_true", help="replace files in DIR")
-    _add_jobs(apply, 1, "files at a time")
+    _add_jobs(apply, "files at a time")
     apply.add_argument(
         "--dask",
         metavar="ADDRESS",
@@ -111,11 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_jobs(parser: argparse.ArgumentParser, default: int, what: str) -> None:
+def _add_jobs(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--n-jobs",
         type=int,
-        default=default,
+        default=1,
         metavar="N",
         help=f"{what}; -1 for all cores (default: %(default)s)",
     )

@@ -1,15 +1,17 @@
 """Estimators and searches from the tables of a file."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from skhep_ml._analysis._catalog import estimator_class, network_module
-from skhep_ml._analysis._toml import Path_
+from skhep_ml._analysis._toml import Key
 from skhep_ml.io._syntax import nearest
 
-Report = Callable[[Path_, str], None]
+Report = Callable[[Key, str], None]
 
 
 def build_estimator(table: Any, report: Report) -> Any:
@@ -57,8 +59,6 @@ def build_estimator(table: Any, report: Report) -> Any:
 
 def _parameters(cls: Any) -> dict[str, Any]:
     """Parameters of a class and their defaults, also of a skorch net."""
-    import inspect
-
     known: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base is not object and "__init__" in vars(base):
@@ -71,7 +71,7 @@ def _parameters(cls: Any) -> dict[str, Any]:
     return known
 
 
-def _value(value: Any, default: Any, path: Path_, report: Report) -> Any:
+def _value(value: Any, default: Any, path: Key, report: Report) -> Any:
     """Python's value of a parameter: tables with a class are estimators, ranges are tuples."""
     if isinstance(value, dict) and "class" in value:
         return build_estimator(value, lambda below, what: report((*path, *below), what))
@@ -139,22 +139,10 @@ def _drawn(range_: Any) -> Any:
         return range_
     low, high, *log = range_
     if isinstance(low, int) and isinstance(high, int):
-        return _LogIntegers(low, high) if log else stats.randint(low, high + 1)
+        if log:  # scipy has no such distribution
+            return np.unique(np.geomspace(low, high, 100).round().astype(int)).tolist()
+        return stats.randint(low, high + 1)
     return stats.loguniform(low, high) if log else stats.uniform(low, high - low)
-
-
-class _LogIntegers:
-    """Integers whose logarithm is uniform."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self.low = low
-        self.high = high
-
-    def rvs(self, random_state: Any = None) -> int:
-        from scipy import stats
-
-        drawn = stats.loguniform(self.low, self.high + 1).rvs(random_state=random_state)
-        return min(int(drawn), self.high)
 
 
 def build_search(model: Any, options: dict[str, Any]) -> Any:

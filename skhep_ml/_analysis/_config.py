@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from skhep_ml._analysis._build import build_estimator, build_search, build_space
 from skhep_ml._analysis._catalog import scorer
-from skhep_ml._analysis._toml import Path_, read_toml
+from skhep_ml._analysis._toml import Key, read_toml
 from skhep_ml._version import __version__
 from skhep_ml.io._syntax import nearest, parse_expression
 
@@ -87,26 +87,26 @@ class MistakesError(ValueError):
         self.mistakes = mistakes
 
 
-def _key(path: Path_) -> str:
+def _key(path: Key) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".") or "the file"
 
 
+_TABLES = (
+    "input", "features", "processes", "pipeline", "folds", "search", "evaluation", "output",
+)  # fmt: skip
+
+
 class _Reader:
     def __init__(self, content: dict[str, Any], path: Path) -> None:
         self.content = content
         self.path = path
-        self.mistakes: list[tuple[Path_, str]] = []
+        self.mistakes: list[tuple[Key, str]] = []
 
     def read(self) -> Any:
-        tables = {
-            "input": dict, "features": dict, "processes": dict, "pipeline": list, "folds": dict,
-            "search": dict, "evaluation": dict, "output": dict,
-        }  # fmt: skip
-        self._keys((), self.content, tables)
-        tables_of = {name: self._table(name) for name in tables if name != "pipeline"}
+        self._keys((), self.content, _TABLES)
         given: dict[str, Any] = {"path": self.path}
         given |= self._plain(
             "input",
@@ -119,8 +119,8 @@ class _Reader:
                 "is needed: name the branches that identify an event, by which it is scored by "
                 "the model that has not seen it",
             )
-        given["features"] = self._features(tables_of["features"])
-        given["processes"] = self._processes(tables_of["processes"])
+        given["features"] = self._features(self._table("features"))
+        given["processes"] = self._processes(self._table("processes"))
         given |= self._plain("folds", n_splits=_splits, salt=_int, validation_fold=_bool)
         labels = sorted({process.label for process in given["processes"].values()})
         given["scoring"] = self._scorers(len(labels))
@@ -147,10 +147,10 @@ class _Reader:
                 "against which all others are background; or leave it out by report = false",
             )
 
-    def _mistake(self, path: Path_, what: str) -> None:
+    def _mistake(self, path: Key, what: str) -> None:
         self.mistakes.append((path, what))
 
-    def _try(self, path: Path_, convert: Callable[..., Any], *args: Any) -> Any:
+    def _try(self, path: Key, convert: Callable[..., Any], *args: Any) -> Any:
         """Value of ``convert(*args)``; what it refuses is a mistake of this key."""
         try:
             return convert(*args)
@@ -158,7 +158,7 @@ class _Reader:
             self._mistake(path, " ".join(str(error).split()))
             return None
 
-    def _keys(self, path: Path_, table: dict[str, Any], allowed: Any) -> None:
+    def _keys(self, path: Key, table: dict[str, Any], allowed: Any) -> None:
         for key in table:
             if key not in allowed:
                 self._mistake((*path, key), f"unknown key: {nearest(key, allowed)}")
@@ -174,7 +174,7 @@ class _Reader:
         return self._values((name,), self._table(name), allowed)
 
     def _values(
-        self, path: Path_, table: dict[str, Any], allowed: Mapping[str, Callable[[Any], Any]]
+        self, path: Key, table: dict[str, Any], allowed: Mapping[str, Callable[[Any], Any]]
     ) -> dict[str, Any]:
         """Values of a table that are right."""
         self._keys(path, table, allowed)
@@ -190,7 +190,7 @@ class _Reader:
     def _processes(self, table: dict[str, Any]) -> dict[str, Process]:
         out = {}
         for name, process in table.items():
-            path: Path_ = ("processes", name)
+            path: Key = ("processes", name)
             if not isinstance(process, dict):
                 self._mistake(path, f"must be a table [processes.{name}]")
                 continue
@@ -277,7 +277,7 @@ class _Reader:
         found = self._try(("search", "scoring"), scorer, asked, n_labels)
         if model is None:
             return None
-        where: Path_ = ("search", "space")
+        where: Key = ("search", "space")
         asked, method = options.get("space", "auto"), options.get("method", "bayes")
         space = self._try(where, build_space, model, asked, method, self._at(where))
         if self.mistakes:
@@ -285,7 +285,7 @@ class _Reader:
         options |= {"space": space, "scoring": found[1]}
         return self._try(("search",), build_search, model, options)
 
-    def _at(self, path: Path_) -> Callable[[Path_, str], None]:
+    def _at(self, path: Key) -> Callable[[Key, str], None]:
         """Takes mistakes at paths below this one."""
         return lambda below, what: self._mistake((*path, *below), what)
 

@@ -55,7 +55,11 @@ class ResumingClassifier(RotatingClassifier):
         model = super()._fit_one(estimator, X, y, weight, rows, params)
         if search:
             model.set_params(checkpoint=None)
-        save(model, path)
+        try:
+            save(model, path)
+        except TypeError as error:
+            msg = f"this model cannot be kept in a file: {error}"
+            raise ValueError(msg) from error
         return model
 
 

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-Path_ = tuple[str | int, ...]
+Key = tuple[str | int, ...]
 
 
 class Lines:
     """Where the keys of a TOML text stand."""
 
     def __init__(self, text: str) -> None:
-        self._line: dict[Path_, int] = {}
+        self._line: dict[Key, int] = {}
         for path, line in _positions(text):
             for n in range(1, len(path) + 1):  # tables that no line of their own begins, too
                 self._line.setdefault(path[:n], line)
 
-    def of(self, path: Path_) -> int | None:
+    def of(self, path: Key) -> int | None:
         """Line of a key, or of the nearest table that holds it; None for the whole file."""
         while path and path not in self._line:
             path = path[:-1]
@@ -43,9 +43,9 @@ def read_toml(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Lines]:
         raise ValueError(msg) from error
 
 
-def _positions(text: str) -> Iterator[tuple[Path_, int]]:
-    table: Path_ = ()
-    n_tables: dict[Path_, int] = {}
+def _positions(text: str) -> Iterator[tuple[Key, int]]:
+    table: Key = ()
+    n_tables: dict[Key, int] = {}
     statement, start = "", 1
     for number, line in enumerate(text.split("\n"), start=1):
         statement += line + "\n"
@@ -65,8 +65,8 @@ def _positions(text: str) -> Iterator[tuple[Path_, int]]:
         statement, start = "", number + 1
 
 
-def _single_path(read: Any) -> Path_:
-    path: Path_ = ()
+def _single_path(read: Any) -> Key:
+    path: Key = ()
     while isinstance(read, (dict, list)) and read:
         if isinstance(read, list):
             read = read[0]
@@ -76,9 +76,9 @@ def _single_path(read: Any) -> Path_:
     return path
 
 
-def _numbered(path: Path_, n_tables: dict[Path_, int]) -> Path_:
+def _numbered(path: Key, n_tables: dict[Key, int]) -> Key:
     """Path with the number of the last table of each array of tables on its way."""
-    out: Path_ = ()
+    out: Key = ()
     for key in path[:-1]:
         out = (*out, key)
         if out in n_tables:
@@ -86,7 +86,7 @@ def _numbered(path: Path_, n_tables: dict[Path_, int]) -> Path_:
     return (*out, *path[-1:])
 
 
-def _paths(value: Any, path: Path_ = ()) -> Iterator[Path_]:
+def _paths(value: Any, path: Key = ()) -> Iterator[Key]:
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
         yield (*path, key)

@@ -68,7 +68,8 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
         model = fit_resuming(
             request_weights(analysis.model), options, folds, analysis.fingerprint, data
         )
-    made_from = [folds.used(), reading(analysis), analysis.scores, analysis.branch]
+    how = reading(analysis)
+    made_from = [folds.used(), how, analysis.scores, analysis.branch]
     record = keep_only(folder, made_from, _outputs(analysis))
     with stage("score", "scores on events that no model was trained on"):
         scores = fold_scores(model, events.data, events.target, scoring=analysis.scoring, **given)
@@ -76,7 +77,7 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
             name: {"pooled": float(one.pooled), "error": float(one.pooled_error)}
             for name, one in scores.items()
         }
-        kept = {"reading": reading(analysis), "scores": numbers}
+        kept = {"reading": how, "scores": numbers}
         save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
         write_file(folder / SCORES, json.dumps(numbers, indent=1) + "\n")
     # what is most likely to fail comes last
@@ -85,7 +86,7 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
             for name, process in analysis.processes.items():
                 for place, files in places(process.files).items():
                     apply_model(
-                        model, reading(analysis), files, folder / SCORED / name / place,
+                        model, how, files, folder / SCORED / name / place,
                         branch=analysis.branch, friend=analysis.scores == "friend",
                         overwrite=True, made_from=[record],
                     )  # fmt: skip

@@ -226,8 +226,6 @@ class EventScorer(BaseEstimator, BaseScorer):
         else:
             # shared responses are of the second class
             prediction = cached_call(None, estimator, method, X, pos_label=pos_label)
-            if np.ndim(prediction) == 2 and classes is not None:  # one label against the rest
-                prediction = prediction[:, _position(pos_label, classes)]
         return self._evaluate(y_true, prediction, sample_weight, pos_label, classes, X)
 
     def _evaluate(
@@ -248,15 +246,22 @@ class EventScorer(BaseEstimator, BaseScorer):
         if len(values) != len(y):
             msg = f"there are {len(values)} predictions, but y_true has {len(y)} entries"
             raise ValueError(msg)
+        if pos_label is not None and values.ndim == 2 and values.shape[1] > 2:
+            # one label against the rest
+            classes = np.unique(y) if classes is None else np.asarray(classes)
+            values = values[:, _position(pos_label, classes, values.shape[1])]
         weight = check_event_weight(sample_weight, len(y))
         sample = _Predictions(y, values, weight, pos_label, classes, X)
         return float(_METRICS[self.metric](sample, **(self.options or {})))
 
 
-def _position(label: Any, classes: NDArray[Any]) -> int:
-    found = np.flatnonzero(np.asarray(classes) == label)
+def _position(label: Any, classes: NDArray[Any], n_columns: int) -> int:
+    if len(classes) != n_columns:
+        msg = f"{n_columns} columns of predictions meet {len(classes)} labels"
+        raise ValueError(msg)
+    found = np.flatnonzero(classes == label)
     if len(found) == 0:
-        msg = f"pos_label={label!r} is none of the model's classes {np.asarray(classes).tolist()}"
+        msg = f"pos_label={label!r} is none of the classes {classes.tolist()}"
         raise ValueError(msg)
     return int(found[0])
 
@@ -414,10 +419,8 @@ def _flatness(
 ) -> float:
     score = sample.values
     if score.ndim == 2 and score.shape[1] > 1:
-        if sample.classes is None or sample.pos_label not in list(sample.classes):
-            msg = "predictions of several classes: pass pos_label= to choose the one that is cut on"
-            raise ValueError(msg)
-        score = score[:, list(sample.classes).index(sample.pos_label)]
+        msg = "predictions of several classes: pass pos_label= to choose the one that is cut on"
+        raise ValueError(msg)
     distance: Callable[..., Any] = {
         "sde": sde_flatness,
         "theil": theil_flatness,

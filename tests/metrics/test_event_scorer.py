@@ -420,5 +420,9 @@ def test_one_of_three_labels_against_the_rest(scorer):
     found = scorer(pos_label="H")(model, X, y, sample_weight=weight)
     score = model.predict_proba(X)[:, list(model.classes_).index("H")]
     assert found == pytest.approx(scorer().score_predictions(y == "H", score, weight))
-    with pytest.raises(ValueError, match=r"pos_label='t' is none of the model's classes"):
+    given = scorer(pos_label="H").score_predictions(y, model.predict_proba(X), weight)
+    assert found == pytest.approx(given)
+    with pytest.raises(ValueError, match=r"pos_label='t' is none of the classes"):
         scorer(pos_label="t")(model, X, y)
+    with pytest.raises(ValueError, match="3 columns of predictions meet 2 labels"):
+        scorer(pos_label="H").score_predictions(y[y != "W"], model.predict_proba(X[y != "W"]))
