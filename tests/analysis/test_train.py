@@ -330,3 +330,44 @@ def test_the_file_of_the_documentation_on_nanoaod(tmp_path, monkeypatch, capsys)
     with uproot.open("results/scored/ttbar/nanoAOD_2015_CMS_Open_Data_ttbar.root") as file:
         assert file["scores"].num_entries == 200
         assert file["scores"]["score"].array(library="np").min() >= 0
+
+
+def with_model(step, search=""):
+    text = FILE.replace('class = "LogisticRegression"', step).replace(
+        "n_splits = 3", "n_splits = 2"
+    )
+    return text.replace('scores = "copy"', 'scores = "none"') + search
+
+
+def test_random_search_over_the_own_space(folder):
+    step = 'class = "RandomForestClassifier"\nn_estimators = 5\nn_jobs = 1'
+    search = '\n[search]\nmethod = "random"\nn_iter = 2\nn_splits = 2\n'
+    search += "space.randomforestclassifier__min_samples_leaf = {low = 2, high = 60, log = true}\n"
+    (folder / "a.toml").write_text(with_model(step, search))
+    assert main(["train", str(folder / "a.toml")]) == 0
+
+    from skhep_ml.export import load
+
+    model = load(folder / "out" / "model.skml")
+    chosen = [
+        one.best_params_["randomforestclassifier__min_samples_leaf"] for one in model.estimators_
+    ]
+    assert all(2 <= leaf <= 60 for leaf in chosen)
+
+
+def test_a_model_that_cannot_be_kept_is_one_line(folder, capsys):
+    step = 'class = "KNeighborsClassifier"\nalgorithm = "kd_tree"'
+    (folder / "a.toml").write_text(with_model(step))
+    assert main(["train", str(folder / "a.toml")]) == 2
+    assert "this model cannot be kept in a file" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_one_signal_among_three_labels_in_the_scores(folder):
+    text = with_model('class = "LogisticRegression"')
+    text += '[processes.other]\nfiles = "other.root"\nlabel = 2\n[evaluation]\n'
+    text += 'scoring = [{ name = "background_rejection", pos_label = 1 }]\n'
+    write_events(folder / "other.root", 120, -3.0, 4)
+    (folder / "a.toml").write_text(text.replace("x > -2.5", "x > -25"))
+    assert main(["train", str(folder / "a.toml")]) == 0
+    (found,) = json.loads((folder / "out" / "scores.json").read_text()).values()
+    assert found["pooled"] > 2
