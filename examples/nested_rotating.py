@@ -1,6 +1,6 @@
 """A nested rotating search: every event is scored by a search that never saw it.
 
-Each of three searches chooses its BDT on the other folds, by cross-validation in event numbers, and
+Each of two searches chooses its BDT on the other fold, by cross-validation in event numbers, and
 predicts the fold it did not see. Then the same with a rotating validation fold for early stopping.
 """
 
@@ -44,7 +44,7 @@ search = RandomizedSearchCV(
     scoring=scoring["AUC"],
     random_state=0,
 )
-searched = RotatingClassifier(search, n_splits=3).fit(events.data, events.target, **given)
+searched = RotatingClassifier(search, n_splits=2).fit(events.data, events.target, **given)
 for k, fitted in enumerate(searched.estimators_):
     best = {name.split("__")[1]: value for name, value in fitted.best_params_.items()}
     print(f"fold {k}: depth {best['max_depth']}, learning rate {best['learning_rate']:.2f}")

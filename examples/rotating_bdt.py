@@ -22,7 +22,7 @@ from skhep_ml.preprocessing import AutoScaler
 sklearn.set_config(enable_metadata_routing=True)
 
 events = load_higgs(weights="signed")
-bdt = BDTClassifier(n_estimators=60, class_weight="balanced", random_state=0)
+bdt = BDTClassifier(n_estimators=30, class_weight="balanced", random_state=0)
 search = GridSearchCV(
     make_pipeline(MissingValueImputer(), AutoScaler(), bdt),
     {"bdtclassifier__max_depth": [2, 4]},

@@ -1,3 +1,4 @@
+import gc
 import os
 
 # set before anything starts threads: workers side by side would wait for each other's
@@ -15,6 +16,12 @@ def _gpu_available() -> bool:
     from skhep_ml._device import cuda_device_count
 
     return cuda_device_count() > 0
+
+
+def pytest_collection_finish():
+    # thousands of tests and their packages stay: the collector need not look at them again
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

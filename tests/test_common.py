@@ -66,7 +66,7 @@ INSTANCES = [
         random_state=0,
     ),
     DropMissingColumns(),
-    GPClassifier(device="cpu", random_state=0),
+    GPClassifier(optimizer=None, device="cpu", random_state=0),
     GPClassifier(method="sparse", n_inducing=20, optimizer=None, device="cpu", random_state=0),
     GPRegressor(device="cpu", random_state=0),
     GPRegressor(method="sparse", n_inducing=20, optimizer=None, device="cpu", random_state=0),

@@ -188,7 +188,7 @@ def test_small_batches_are_not_chosen_by_themselves():
 
 
 def test_regression_free_of_a_column():
-    X, _ = sculpting(1500)
+    X, _ = sculpting(800)
     target = X["near"] + X["mass"] / 100
     model = net(NetRegressor, decorrelate="mass", decorrelation_strength=20.0, max_epochs=20)
     plain = net(NetRegressor, max_epochs=10).fit(X[["near", "other"]], target)
