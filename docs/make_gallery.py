@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skhep_ml import plotting
+from skhep_ml.datasets import make_resonance_search
 from skhep_ml.inspection import evaluate_systematics
 from skhep_ml.linear_model import LogisticRegression
 from skhep_ml.metrics import optimize_binning
@@ -235,6 +236,24 @@ def sculpting():
     )
 
 
+def significance_improvement():
+    scores = {"BDT": toy.bdt, "Cuts": toy.cuts}
+    return plotting.SignificanceImprovementDisplay.from_scores(
+        toy.y, scores, sample_weight=toy.weight, ratio=False
+    )
+
+
+def bump():
+    events = make_resonance_search(50_000, random_state=0)
+    return plotting.BumpHuntDisplay.from_predictions(
+        events.data[:, -1],
+        events.log_likelihood_ratio,
+        signal_region=events.signal_region,
+        efficiency=0.005,
+        variable_name="Dijet mass (GeV)",
+    )
+
+
 def parity():
     rng = np.random.default_rng(4)
     response = rng.normal(1.0 + 0.02 * np.log(toy.pt / 50), 0.8 / np.sqrt(toy.pt))
@@ -364,6 +383,8 @@ PICTURES = {
         flatness,
         flatness_in_jets,
         sculpting,
+        significance_improvement,
+        bump,
         parity,
         learning_curve,
         training_size,

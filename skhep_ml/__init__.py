@@ -11,12 +11,14 @@ from typing import Any
 from skhep_ml._version import __version__
 
 _SUBPACKAGES = (
+    "anomaly",
     "cluster",
     "datasets",
     "ensemble",
     "events",
     "export",
     "gaussian_process",
+    "generative",
     "impute",
     "inspection",
     "io",

@@ -1,6 +1,8 @@
 """Files that appear whole or not at all, and folders checked before work starts."""
 
+import glob
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +11,34 @@ from pathlib import Path
 
 @contextmanager
 def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Name to write to, renamed to ``path`` at the end; an error leaves nothing behind."""
+    """Name to write to, renamed to ``path`` at the end; an error leaves nothing behind.
+
+    What processes of this machine that were killed have left of the same file is taken away.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    start = f".{path.name}.{platform.node()}."
+    for other in path.parent.glob(f"{glob.escape(start)}*.tmp"):
+        number = other.name[len(start) : -len(".tmp")]
+        if number.isdecimal() and not _is_running(int(number)):
+            other.unlink(missing_ok=True)
+    temporary = path.with_name(f"{start}{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # a signal would end it there
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skhep_ml._compat import routing_enabled
 from skhep_ml._hashing import (
@@ -41,21 +42,32 @@ def default_classifier(
     )
 
 
-def fit_weighted(estimator: Any, X: Any, y: NDArray[Any], weight: NDArray[np.float64]) -> Any:
-    """Fit a clone with weights, by whatever way they reach the model; equal ones are left out."""
+def fit_weighted(
+    estimator: Any, X: Any, y: NDArray[Any], weight: NDArray[np.float64], *, groups: Any = None
+) -> Any:
+    """Fit a clone with weights, by whatever way they reach the model; equal ones are left out.
+
+    Identifiers reach what takes some, such as early stopping, and nothing else.
+    """
     model = clone(estimator)
-    if np.ptp(weight) <= 1e-12 * np.abs(weight).max():
+    given: dict[str, Any] = {}
+    if np.ptp(weight) > 1e-12 * np.abs(weight).max():
+        if fit_param_path(model, "sample_weight") is None:
+            msg = (
+                f"{type(model).__name__} takes no sample_weight in fit, but the samples have "
+                "weights or different numbers of events: use a classifier that does"
+            )
+            raise ValueError(msg)
+        given["sample_weight"] = weight
+    if groups is not None and fit_param_path(model, "groups") is not None:
+        given["groups"] = groups
+    if not given:
         return model.fit(X, y)
-    path = fit_param_path(model, "sample_weight")
-    if path is None:
-        msg = (
-            f"{type(model).__name__} takes no sample_weight in fit, but the samples have weights "
-            "or different numbers of events: use a classifier that does"
-        )
-        raise ValueError(msg)
-    if routing_enabled():
-        model, path = request_weights(model, groups=False), "sample_weight"
-    return model.fit(X, y, **{path: weight})
+    if not routing_enabled():
+        return model.fit(X, y, **{str(fit_param_path(model, name)): v for name, v in given.items()})
+    model = request_weights(model, groups="groups" in given)
+    wanted = get_routing_for_object(model).consumes("fit", given)
+    return model.fit(X, y, **{name: given[name] for name in wanted | (given.keys() - {"groups"})})
 
 
 def log_odds(model: Any, X: Any) -> NDArray[np.float64]:

@@ -246,11 +246,15 @@ def _trained(path: str) -> tuple[Any, dict[str, Any]]:
 
 def _report(options: argparse.Namespace) -> None:
     from skhep_ml._analysis._config import read_analysis
-    from skhep_ml._analysis._train import MODEL, read, report
+    from skhep_ml._analysis._train import MODEL, check_same_events, read, report
+    from skhep_ml.export import read_manifest
 
     analysis = read_analysis(options.file)
-    model, _ = _trained(str(analysis.folder / MODEL))
-    report(analysis, model, read(analysis))
+    path = str(analysis.folder / MODEL)
+    model, _ = _trained(path)
+    events = read(analysis)
+    check_same_events(events, read_manifest(path)["metrics"], analysis)
+    report(analysis, model, events)
     print(f"Report: {analysis.folder / 'report.html'}")
 
 

@@ -1,4 +1,7 @@
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +31,23 @@ def test_write_file_keeps_the_old_content_when_it_fails(tmp_path, monkeypatch):
         write_file(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_taken_away(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = platform.node()
+    names = [
+        f".a.txt.{here}.{ended.pid}.tmp",
+        f".a.txt.{here}.1.tmp",  # a process that runs
+        f".a.txt.elsewhere-{here}.{ended.pid}.tmp",
+        f".b.txt.{here}.{ended.pid}.tmp",
+        f".a.txt.{here}.mine.tmp",
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    write_file(tmp_path / "a.txt", "new")
+    assert sorted(os.listdir(tmp_path)) == sorted(["a.txt", *names[1:]])
 
 
 def test_writable_folder_makes_parents_and_leaves_no_probe(tmp_path):

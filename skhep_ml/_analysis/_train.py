@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import joblib
 import sklearn
 
 from skhep_ml._analysis._config import Analysis, Process
@@ -69,15 +70,25 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
             request_weights(analysis.model), options, folds, analysis.fingerprint, data
         )
     how = reading(analysis)
-    made_from = [folds.used(), how, analysis.scores, analysis.branch]
+    # a file that is put in the place of another may be older than the scores
+    inputs = {file: _stamp(file) for one in analysis.processes.values() for file in one.files}
+    made_from = [folds.used(), how, analysis.scores, analysis.branch, inputs]
     record = keep_only(folder, made_from, _outputs(analysis))
+    kept: dict[str, Any] = {"reading": how, "events": _digest(events)}
     with stage("score", "scores on events that no model was trained on"):
-        scores = fold_scores(model, events.data, events.target, scoring=analysis.scoring, **given)
+        try:
+            scores = fold_scores(
+                model, events.data, events.target, scoring=analysis.scoring, **given
+            )
+        except Exception:
+            # a metric that a small fold cannot have takes no trained model away
+            save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
+            raise
         numbers = {
             name: {"pooled": float(one.pooled), "error": float(one.pooled_error)}
             for name, one in scores.items()
         }
-        kept = {"reading": how, "scores": numbers}
+        kept["scores"] = numbers
         save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
         write_file(folder / SCORES, json.dumps(numbers, indent=1) + "\n")
     # what is most likely to fail comes last
@@ -100,6 +111,33 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
             to_onnx(model, folder / ONNX)
     folds.clear()
     return scores
+
+
+def _stamp(file: str) -> list[int] | None:
+    """Size and time of a file; None for one that is not of this machine."""
+    if "://" in file:
+        return None
+    status = Path(file).stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _digest(events: Any) -> str:
+    """Hash of all that a model is trained on."""
+    parts = (events.data, events.target, events.weight, events.event_number)
+    return str(joblib.hash(parts))
+
+
+def check_same_events(events: Any, kept: dict[str, Any], analysis: Analysis) -> None:
+    """Raise a ValueError unless events are those that a model was trained on.
+
+    ``kept`` is what `run` has put beside the model.
+    """
+    if kept.get("events") not in (None, _digest(events)):
+        msg = (
+            f"the events of {analysis.path} are not those that {analysis.folder / MODEL} was "
+            "trained on: a file or the settings have changed since; run skhep-ml train again"
+        )
+        raise ValueError(msg)
 
 
 def _outputs(analysis: Analysis) -> list[str]:
@@ -175,7 +213,7 @@ def apply_model(
 ) -> list[Path]:
     """Write the scores of a model into files of the same names in a folder, ``n_jobs`` at a time.
 
-    Files that are newer than their input and all of ``made_from``, if any, are finished already.
+    Files that are newer than all of ``made_from``, if any, are finished already.
     """
     from skhep_ml.io import write_scores
 
@@ -183,7 +221,7 @@ def apply_model(
     finished = {
         file: folder / score_file(file)
         for file in files
-        if made_from and _is_newer(folder / score_file(file), [Path(file), *made_from])
+        if made_from and _is_newer(folder / score_file(file), made_from)
     }
     left = [file for file in files if file not in finished]
     written = [] if not left else write_scores(

@@ -471,14 +471,7 @@ class BDTRegressor(RegressorMixin, BaseBDT):
 
         Notes
         -----
-        Dask collections (extra ``dask``) are trained on by ``xgboost.dask`` with the current
-        client, or without one in threads of this process. Features stay on the workers, as
-        float32; targets, weights and identifiers come to this process, some 100 bytes an event, so
-        that weights, balance and the early-stopping part are those of a fit in memory. The trees
-        are too where no feature takes more than ``max_bin`` values, else they differ slightly: the
-        edges of the bins come from sketches of each worker. Negative weights are trained on under
-        ``"keep"``, ``"drop"`` and ``"abs"``. A worker that dies during training ends the fit with
-        an error.
+        Dask collections (extra ``dask``) are trained on as in `BDTClassifier.fit`.
         """
         if is_dask(X):
             return fit_dask(self, X, y, sample_weight, groups, eval_set, sample_weight_eval_set)

@@ -224,11 +224,13 @@ class BaseBDT(BaseEstimator):
 
         Notes
         -----
-        Targets, weights and gradients stay in memory, and while edges of bins are sought 1 to 3 MB
-        a feature for the sketches; of the features only a chunk at a time, and on a GPU the bins.
+        Targets, weights and gradients stay in memory, some 60 bytes an event; of the features only
+        a chunk at a time, and on a GPU the bins.
 
-        The sketches of the chunks are merged: where no feature takes more than ``max_bin`` values,
-        the edges are those of `fit`, and so are the trees, else they differ slightly.
+        Where no feature takes more than ``max_bin`` values, the edges of the bins are those of
+        `fit`, and so are the trees. Else they differ slightly: beyond 200,000 events the edges are
+        quantiles of as many, drawn evenly from the stream with ``random_state``; on a GPU, and for
+        fewer events, they come from sketches of all.
 
         Examples
         --------

@@ -77,7 +77,7 @@ def train_booster(
     ``metric(margin, target, weight)`` is computed here rather than by the engine, which refuses
     negative weights in evaluation sets too.
     """
-    weight = None if weight is None else weight.astype(np.float32)
+    weight = None if weight is None else weight.astype(np.float32, copy=False)
     data: Any
     if hasattr(X, "matrix"):  # events of a stream
         data = X.matrix(target, weight, params)

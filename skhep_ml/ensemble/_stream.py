@@ -18,17 +18,24 @@ from skhep_ml._device import resolve_device
 from skhep_ml._files import writable_folder
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import check_event_weight
+from skhep_ml.ensemble._stream_bins import SAMPLE_SIZE, TableFile, reference_matrix
 from skhep_ml.weights._policies import check_policy, prepare_weights
+
+# bytes of the events handed to the engine at once; with smaller pages its buffers for the nodes of
+# each page outgrow the bins
+_PAGE_BYTES = 1 << 25
 
 # policies that look at the features of all events together
 _WHOLE_SAMPLE = ("refine", "pair", "cell")
 
 
 class EventPages:
-    """Events in float32 files of a folder, with their targets and weights in memory.
+    """Features of events as float32 in a file, their targets and weights in memory.
 
     Attributes
     ----------
+    path : path
+        The file, row after row.
     target : ndarray of shape (n_events,)
         Targets as given.
     weight : float64 ndarray of shape (n_events,) or None
@@ -40,11 +47,17 @@ class EventPages:
     """
 
     def __init__(self, chunks: Iterable[Any], folder: Path) -> None:
-        self.folder = folder
+        self.path = folder / "events"
         self._columns: Any = slice(None)
-        self.files: list[tuple[Path, int]] = []
         self.names: list[str] | None = None
         self.n_features = 0
+        with self.path.open("wb") as file:
+            self.target, self.weight = self._collect(chunks, file)
+
+    def _collect(
+        self, chunks: Iterable[Any], file: Any
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """Write the features of all chunks; return targets and weights."""
         targets: list[NDArray[Any]] = []
         weights: list[NDArray[np.float64]] = []
         for k, (X, y, w) in enumerate(_parts(chunks)):
@@ -56,9 +69,7 @@ class EventPages:
             if bool(weights) != (w is not None) and targets:
                 msg = f"chunk {k} has {'no ' * (w is None)}weights, unlike those before"
                 raise ValueError(msg)
-            path = folder / f"{k}.npy"
-            np.save(path, table)
-            self.files.append((path, len(table)))
+            table.tofile(file)
             targets.append(y)
             if w is not None:
                 weights.append(np.asarray(unmasked(w), dtype=np.float64))
@@ -68,8 +79,7 @@ class EventPages:
         if not targets:
             msg = "the stream has no chunks"
             raise ValueError(msg)
-        self.target = np.concatenate(targets)
-        self.weight = np.concatenate(weights) if weights else None
+        return np.concatenate(targets), np.concatenate(weights) if weights else None
 
     def _check_table(self, X: Any, k: int) -> NDArray[np.float32]:
         names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
@@ -95,15 +105,21 @@ class EventPages:
         """Binned events, in pages of the folder; for a GPU in its memory."""
         paged = params["device"] == "cpu"
         pages = _Pages(self, target, weight, paged=paged)
-        kind = xgboost.ExtMemQuantileDMatrix if paged else xgboost.QuantileDMatrix
-        return kind(pages, max_bin=params["max_bin"], nthread=params["nthread"])
+        given = {"max_bin": params["max_bin"], "nthread": params["nthread"]}
+        if not paged:
+            return xgboost.QuantileDMatrix(pages, **given)
+        if len(target) <= SAMPLE_SIZE:
+            return xgboost.ExtMemQuantileDMatrix(pages, **given)
+        columns = np.arange(self.n_features)[self._columns]
+        table = TableFile(self.path, len(target), self.n_features)
+        bins = reference_matrix(table, columns, weight, params["max_bin"], params["seed"])
+        return xgboost.ExtMemQuantileDMatrix(pages, ref=bins, **given)
 
-    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    def blocks(self, n_events: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Yield events and their places."""
-        start = 0
-        for path, n_events in self.files:
-            yield slice(start, start + n_events), np.load(path)[:, self._columns]
-            start += n_events
+        table = TableFile(self.path, n_events, self.n_features)
+        for rows, block in table.blocks(_PAGE_BYTES):
+            yield rows, np.array(block[:, self._columns])
 
 
 class _Pages(xgboost.DataIter):
@@ -119,11 +135,11 @@ class _Pages(xgboost.DataIter):
     ) -> None:
         self._events, self._target, self._weight = events, target, weight
         self._blocks: Iterator[Any] = iter(())
-        prefix = str(events.folder / "bins") if paged else None
+        prefix = str(events.path.with_name("bins")) if paged else None
         super().__init__(cache_prefix=prefix, release_data=True)
 
     def reset(self) -> None:
-        self._blocks = self._events.blocks()
+        self._blocks = self._events.blocks(len(self._target))
 
     def next(self, input_data: Any) -> bool:
         for rows, table in self._blocks:
@@ -171,6 +187,9 @@ def fit_stream(
         events = EventPages(chunks, Path(temporary))
         _start(model, events)
         target, codes, classes = _encoded(model, events.target)
+        codes = codes.astype(np.int32)
+        if is_classifier(model):
+            target = codes
         weight = check_event_weight(events.weight, len(target))
         n_negative = 0 if weight is None else int(np.count_nonzero(weight < 0))
         if n_negative and check_policy(model.negative_weights) in _WHOLE_SAMPLE:
@@ -194,6 +213,11 @@ def fit_stream(
             class_weight=getattr(model, "class_weight", None),
             weight_cap=model.weight_cap,
         )
+        if prepared is not None and not prepared.signed:
+            # as the engine takes them
+            prepared = prepared._replace(train=prepared.train.astype(np.float32))
+        # millions of events are long columns: only those in use stay
+        del events.target, events.weight, codes, weight
 
         def train(sets: list[Any], n_rounds: int) -> Any:
             return model._train(events, target, prepared, sets, n_rounds, device, seed)

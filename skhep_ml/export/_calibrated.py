@@ -31,7 +31,10 @@ def calibrated(graph: Graph, model: Any, convert: Callable[[Any], Outputs]) -> O
         if list(part.estimator.classes_) != list(model.classes_):
             msg = "one of its models has not seen all classes"
             raise NotImplementedError(msg)
+        # steep parts of a curve with steps magnify the last digit of a margin
+        graph.sums_in_order = part.method == "isotonic"
         outputs = convert(part.estimator)
+        graph.sums_in_order = False
         # scikit-learn calibrates the decision function where there is one
         by_margin = hasattr(part.estimator, "decision_function")
         if by_margin and "margin" not in outputs:

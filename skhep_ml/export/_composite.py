@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,16 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import VotingClassifier, VotingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.feature_selection import SelectorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from skhep_ml.cluster import KMeans
@@ -26,6 +31,12 @@ from skhep_ml.ensemble import (
     UniformBDTClassifier,
 )
 from skhep_ml.export._calibrated import calibrated
+from skhep_ml.export._convert_clouds import (
+    convert_cloud_image,
+    convert_cloud_table,
+    convert_kinematics,
+)
+from skhep_ml.export._convert_gp import convert_gp_classifier, convert_gp_regressor
 from skhep_ml.export._convert_missing import convert_imputer, convert_selector
 from skhep_ml.export._convert_models import (
     Outputs,
@@ -34,6 +45,8 @@ from skhep_ml.export._convert_models import (
     convert_bdt_regressor,
     convert_forest_classifier,
     convert_forest_regressor,
+    convert_hist_classifier,
+    convert_hist_regressor,
     convert_kmeans,
     convert_logistic,
 )
@@ -41,13 +54,18 @@ from skhep_ml.export._convert_scalers import convert_clipper, convert_scaler
 from skhep_ml.export._events_in import IDENTIFIERS
 from skhep_ml.export._fold_graph import Features, by_fold, fold_graph
 from skhep_ml.export._graph import Graph, Tensor
-from skhep_ml.export._sklearn import convert_by_skl2onnx, convert_function
+from skhep_ml.export._sklearn import convert_by_skl2onnx, convert_function, convert_power
+from skhep_ml.gaussian_process import GPClassifier, GPRegressor
 from skhep_ml.impute import MissingValueImputer
 from skhep_ml.linear_model import LogisticRegression
 from skhep_ml.model_selection import RotatingClassifier, RotatingRegressor
 from skhep_ml.over_sampling import ResampledClassifier, ResampledRegressor
 from skhep_ml.preprocessing import (
     AutoScaler,
+    CloudToImage,
+    CloudToTable,
+    EventsTransformer,
+    KinematicsTransformer,
     LogScaler,
     MinMaxScaler,
     QuantileClipper,
@@ -56,16 +74,24 @@ from skhep_ml.preprocessing import (
 
 _TRANSFORMERS: dict[type, Callable[[Graph, Any, Tensor], Tensor]] = {
     AutoScaler: convert_scaler,
+    CloudToImage: convert_cloud_image,
+    CloudToTable: convert_cloud_table,
     FunctionTransformer: convert_function,
+    KinematicsTransformer: convert_kinematics,
     LogScaler: convert_scaler,
     MinMaxScaler: convert_scaler,
     MissingValueImputer: convert_imputer,
+    PowerTransformer: convert_power,
     QuantileClipper: convert_clipper,
     ZScoreScaler: convert_scaler,
 }
 _MODELS: dict[type, Callable[[Graph, Any, Tensor], Outputs]] = {
     BDTClassifier: convert_bdt_classifier,
     BDTRegressor: convert_bdt_regressor,
+    GPClassifier: convert_gp_classifier,
+    GPRegressor: convert_gp_regressor,
+    HistGradientBoostingClassifier: convert_hist_classifier,
+    HistGradientBoostingRegressor: convert_hist_regressor,
     KMeans: convert_kmeans,
     LogisticRegression: convert_logistic,
     RandomForestClassifier: convert_forest_classifier,
@@ -78,17 +104,15 @@ _XGBOOST = {
     "XGBRFClassifier": convert_bdt_classifier,
     "XGBRFRegressor": convert_bdt_regressor,
 }
-_REASONS = {
-    "skhep_ml.gaussian_process.": "a Gaussian process is no fixed graph of operators; its "
-    "predictions on a grid, or a net or BDT trained on them, can be exported",
+# parts of the package whose estimators have no graph, and why
+REASONS = {
+    "skhep_ml.anomaly.": "searches without labels have none as a whole; export the classifier "
+    "inside, where there is one",
+    "skhep_ml.generative.": "models that draw events or give densities have none",
     "skhep_ml.reweighting.": "reweighters predict weights of samples; export the classifier "
     "inside a ClassifierReweighter (classifier_)",
-    "skhep_ml.preprocessing._cloud": "it makes features of particles; do that before the graph and "
-    "export the steps behind it",
     "skhep_ml.preprocessing._jagged": "a graph takes padded clouds; pad before it and export the "
     "steps behind",
-    "skhep_ml.preprocessing._events": "a graph with one input holds no mixed events; export the "
-    "steps behind it",
 }
 
 
@@ -115,6 +139,9 @@ class Walker:
         """
         try:
             check_is_fitted(model)
+            reason = no_graph(model)
+            if reason is not None:
+                raise NotImplementedError(reason)
             return self._convert(model, x, path)
         except NotImplementedError as error:
             where = f"step {path} ({type(model).__name__})" if path else type(model).__name__
@@ -132,11 +159,16 @@ class Walker:
             return self._rotating(model, x, path)
         if is_net(model):
             return self._net(model, x)
+        if isinstance(model, Pipeline):
+            return self._pipeline(model, x, path)
+        if isinstance(model, EventsTransformer):
+            parts = self._events(model, x, path)
+            if isinstance(parts, Tensor):
+                return {"transformed": parts}
+            return {f"transformed_{name}": part for name, part in parts.items()}
         if not isinstance(x, Tensor):
             msg = f"it takes one array, but the events hold {sorted(x)}"
             raise NotImplementedError(msg)
-        if isinstance(model, Pipeline):
-            return self._pipeline(model, x, path)
         return self._convert_step(model, x, path)
 
     def _convert_step(self, model: Any, x: Tensor, path: str) -> Outputs:
@@ -159,10 +191,18 @@ class Walker:
             return _MODELS[kind](self.graph, model, x)
         if kind.__module__ == "xgboost.sklearn" and kind.__name__ in _XGBOOST:
             return _XGBOOST[kind.__name__](self.graph, model, x)
-        for prefix, reason in _REASONS.items():
-            if kind.__module__.startswith(prefix):
-                raise NotImplementedError(reason)
         return convert_by_skl2onnx(self.graph, model, x)
+
+    def _step(self, step: Any, x: Features, path: str) -> Features:
+        """What a step of a Pipeline hands on."""
+        if isinstance(step, EventsTransformer):
+            return self._events(step, x, path)
+        if isinstance(x, Tensor):
+            return self._transformed(step, x, path)
+        if step is None or step == "passthrough":
+            return x
+        msg = f"step {path} takes one array, but the events hold {sorted(x)}"
+        raise NotImplementedError(msg)
 
     def _transformed(self, step: Any, x: Tensor, path: str) -> Tensor:
         if step is None or step == "passthrough":
@@ -178,13 +218,29 @@ class Walker:
         msg = f"step {path} ({type(step).__name__}) cannot be exported to ONNX inside a Pipeline"
         raise ValueError(msg)
 
-    def _pipeline(self, model: Pipeline, x: Tensor, path: str) -> Outputs:
+    def _pipeline(self, model: Pipeline, x: Features, path: str) -> Outputs:
         for name, step in model.steps[:-1]:
-            x = self._transformed(step, x, _join(path, name))
+            x = self._step(step, x, _join(path, name))
         name, last = model.steps[-1]
-        if last is None or last == "passthrough":
+        if (last is None or last == "passthrough") and isinstance(x, Tensor):
             return {"transformed": x}
         return self.convert(last, x, _join(path, name))
+
+    def _events(self, model: EventsTransformer, x: Features, path: str) -> Features:
+        if isinstance(x, Tensor):
+            msg = "it takes several arrays by name, but gets one"
+            raise NotImplementedError(msg)
+        out: dict[str, Tensor] = {}
+        for name, step in model.transformers_.items():
+            if isinstance(step, str) and step == "drop":
+                continue
+            part = x[name]
+            # a transformer gets numbers as a table of one column, and so does the one table
+            if not part.tail and (model.concatenate or step != "passthrough"):
+                column = self.graph.op("Unsqueeze", part.name, np.array([1]))
+                part = part._replace(name=column, tail=(1,))
+            out[name] = self._transformed(step, part, _join(path, name))
+        return self.graph.join(list(out.values())) if model.concatenate else out
 
     def _columns(self, model: ColumnTransformer, x: Tensor, path: str) -> Tensor:
         names = list(getattr(model, "feature_names_in_", ()))
@@ -269,7 +325,8 @@ class Walker:
         graph = self.graph
         part = net_graph(model, opset=graph.opset)
         wanted = [value.name for value in part.graph.input]
-        given = {"features": graph.as_kind(x, np.float32)} if isinstance(x, Tensor) else x
+        parts = {"features": x} if isinstance(x, Tensor) else x
+        given = {name: graph.as_kind(part, np.float32) for name, part in parts.items()}
         if set(wanted) != set(given):
             msg = f"its net takes the inputs {sorted(wanted)}, but gets {sorted(given)}"
             raise NotImplementedError(msg)
@@ -279,9 +336,29 @@ class Walker:
         return {"prediction": outputs["prediction"]}
 
 
+def no_graph(model: Any) -> str | None:
+    """Why a model is of a kind that has no graph; None if it may have one."""
+    if hasattr(model, "fit_resample"):
+        return "samplers change training alone, and predict nothing"
+    module = type(model).__module__
+    return next((why for prefix, why in REASONS.items() if module.startswith(prefix)), None)
+
+
 def is_net(model: Any) -> bool:
     """Tell whether a model is one of the nets, without loading torch for the others."""
     return any(base.__module__.startswith("skhep_ml.neural_network") for base in type(model).mro())
+
+
+def walk_steps(model: Any) -> Iterator[Any]:
+    """A model and, one after the other, what the models in it are made of."""
+    yield model
+    if isinstance(model, Pipeline):
+        for _, step in model.steps:
+            yield from walk_steps(step)
+    for name in ("best_estimator_", "estimator_", "estimators_"):
+        inner = getattr(model, name, None)
+        if inner is not None:
+            yield from walk_steps(inner[0] if name == "estimators_" else inner)
 
 
 def first_net(model: Any) -> Any:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from skhep_ml.export._graph import Graph, Tensor
-from skhep_ml.export._trees import boosted_trees, forest_mean, inverse_link, margins
+from skhep_ml.export._trees import (
+    boosted_trees,
+    forest_mean,
+    histogram_margins,
+    inverse_link,
+    margins,
+)
 
 # what a part of the graph gives: "label", "probabilities", "margin", "prediction", "transformed"
 Outputs = dict[str, Tensor]
@@ -75,6 +81,24 @@ def _booster(model: Any) -> Any:
 def _seen_by_trees(graph: Graph, model: Any, x: Tensor) -> Tensor:
     columns = getattr(model, "train_columns_", None)
     return x if columns is None else graph.columns(x, columns)
+
+
+def convert_hist_classifier(graph: Graph, model: Any, x: Tensor) -> Outputs:
+    """Graph of scikit-learn's HistGradientBoostingClassifier."""
+    margin = histogram_margins(graph, model, x)
+    if len(model.classes_) == 2:
+        probabilities = two_classes(graph, graph.op("Sigmoid", margin.name))
+    else:
+        probabilities = graph.op("Softmax", margin.name, axis=1)
+    return {**classified(graph, model.classes_, probabilities), "margin": margin}
+
+
+def convert_hist_regressor(graph: Graph, model: Any, x: Tensor) -> Outputs:
+    """Graph of scikit-learn's HistGradientBoostingRegressor."""
+    margin = histogram_margins(graph, model, x).name
+    # the logarithm of the mean is modelled
+    logarithmic = model.loss in ("gamma", "poisson")
+    return {"prediction": flat(graph, graph.op("Exp", margin) if logarithmic else margin)}
 
 
 def convert_forest_classifier(graph: Graph, model: Any, x: Tensor) -> Outputs:

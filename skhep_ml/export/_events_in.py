@@ -18,13 +18,22 @@ from skhep_ml.events import Events
 IDENTIFIERS = "event_number"
 
 
-def precision_of(model: Any, X: Any) -> type:
-    """Type in which the steps of a model work on X: float32 for float32, otherwise float64."""
+def precision_of(model: Any, X: Any) -> Any:
+    """Type in which the steps of a model work on X: float32 for float32, otherwise float64.
+
+    Of `Events` one for each of their arrays, by name.
+    """
     if X is None:
         return np.float32
+    if isinstance(X, (Events, Mapping)):
+        return {name: _precision(part) for name, part in X.items()}
     columns = _id_columns(model)
     if columns is not None:
         X, _ = take_id_columns(X, columns)
+    return _precision(X)
+
+
+def _precision(X: Any) -> type:
     # a DataFrame has the common type of its columns
     single = np.asarray(_safe_indexing(X, slice(0, 1))).dtype == np.float32
     return np.float32 if single else np.float64

@@ -39,6 +39,12 @@ class Graph:
     ----------
     opset : int
         Operator set of the standard domain.
+
+    Attributes
+    ----------
+    sums_in_order : bool
+        Whether margins of boosted trees shall be those of the engine to the last digit, at the
+        price of a number for each tree and event.
     """
 
     def __init__(self, opset: int) -> None:
@@ -50,6 +56,7 @@ class Graph:
         self._initializers: list[Any] = []
         self._inputs: list[Any] = []
         self._count = 0
+        self.sums_in_order = False
 
     def _name(self, stem: str) -> str:
         self._count += 1

@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from skhep_ml._files import write_file
 from skhep_ml.export._events_in import IDENTIFIERS, graph_inputs, precision_of
 from skhep_ml.export._graph import Graph
+from skhep_ml.preprocessing import EventsTransformer
+from skhep_ml.preprocessing._cloud_kinematics import CloudTransformer
 
 # torch's tracer, for nets, ends at 20
 _LOWEST, _HIGHEST = 13, 20
@@ -75,7 +77,7 @@ default=None
     -----
     *Inputs.* ``features``: float32, shape (n_events, n_features), columns in the order of
     ``feature_names`` in the metadata; NaN and sentinels go in as they are. Clouds and images for
-    nets keep their further axes; a net with several inputs has each by its own name. A rotating
+    nets keep their further axes; mixed `Events` have each array by its own name. A rotating
     model fitted with identifiers also takes ``event_number``: int64, shape (n_events, k), from
     which the graph computes the fold, exactly as `RotatingClassifier` does, and sends each event
     through the model of its fold alone. Identifiers that rode in X (``id_columns``) are not among
@@ -84,7 +86,8 @@ default=None
     *Outputs.* Of a classifier ``label`` (int64 where the labels are whole numbers, otherwise
     string) and ``probabilities`` (n_events, n_classes) in the order of ``classes`` in the metadata;
     of a regressor ``prediction``; of a clusterer ``label`` and ``distances``; of a transformer
-    ``transformed``.
+    ``transformed``, of an `EventsTransformer` that gives `Events` one ``transformed_name`` for each
+    array.
 
     *Metadata.* ``feature_names`` and ``classes`` (JSON), ``model``, and the versions of the
     packages that made it.
@@ -97,7 +100,13 @@ default=None
     arithmetic can differ in the last digit: `verify_onnx` tells for how many events that matters
     when trees follow.
 
-    What the model refuses, such as infinite features, the graph takes.
+    Gaussian processes and the kinematics of clouds run in double precision inside. A Gaussian
+    process becomes its mean (`GPRegressor`) or its probabilities, and holds a number for each event
+    and training event while it runs: give it events in batches. A particle that a `CloudToImage`
+    puts on the edge of a pixel to within rounding, as the only one of an event in the middle of an
+    even number of pixels, can come into either pixel.
+
+    What the model refuses, such as infinite features or a negative pt, the graph takes.
 
     Examples
     --------
@@ -118,24 +127,34 @@ default=None
     if not isinstance(opset, Integral) or not _LOWEST <= opset <= _HIGHEST:
         msg = f"opset must be an integer from {_LOWEST} to {_HIGHEST}, got {opset!r}"
         raise ValueError(msg)
+    # its imports reach every model of the package
+    from skhep_ml.export._composite import Walker, no_graph
+
+    reason = no_graph(model)
+    if reason is not None:
+        msg = f"{type(model).__name__} cannot be exported to ONNX: {reason}"
+        raise ValueError(msg)
     check_is_fitted(model)
     if path is not None and not Path(path).parent.is_dir():
         msg = f"cannot write {os.fspath(path)!r}: there is no folder {str(Path(path).parent)!r}"
         raise FileNotFoundError(msg)
     graph = Graph(int(opset))
 
-    # its imports reach every model of the package
-    from skhep_ml.export._composite import Walker
-
     tails = _input_tails(model, X)
     inputs = {name: graph.input(name, np.float32, tail) for name, tail in tails.items()}
-    features: Any = inputs
-    if list(inputs) == ["features"]:
-        features = graph.as_kind(inputs["features"], precision_of(model, X))
+    kinds = precision_of(model, X)
+    features: Any
+    if isinstance(kinds, dict):
+        features = {name: graph.as_kind(part, kinds[name]) for name, part in inputs.items()}
+    elif list(inputs) == ["features"]:
+        features = graph.as_kind(inputs["features"], kinds)
+    else:
+        features = inputs
     outputs = Walker(graph).convert(model, features)
     outputs.pop("margin", None)
-    if "transformed" in outputs:
-        outputs["transformed"] = graph.as_kind(outputs["transformed"], np.float32)
+    for name, part in outputs.items():
+        if name.startswith("transformed"):
+            outputs[name] = graph.as_kind(part, np.float32)
     onnx_model = graph.model(outputs, _metadata(model, tails), _describe(model))
     if X is not None:
         _check(model, onnx_model, X, groups)
@@ -146,15 +165,22 @@ default=None
 
 def _input_tails(model: Any, X: Any) -> dict[str, tuple[int | None, ...]]:
     """Shape of each input after the axis of events."""
-    from skhep_ml.export._composite import first_net
+    from skhep_ml.export._composite import first_net, walk_steps
 
+    shapes: dict[str, tuple[int | None, ...]]
     if X is not None:
         arrays = graph_inputs(model, X)
         shapes = {name: array.shape[1:] for name, array in arrays.items() if name != IDENTIFIERS}
     else:
         shapes = {"features": (_n_features(model),)}
         net = first_net(model)
-        if net is not None and isinstance(getattr(net, "input_shapes_", None), dict):
+        steps = list(walk_steps(model))
+        if any(isinstance(step, EventsTransformer) for step in steps):
+            msg = "EventsTransformer does not know the shapes of its inputs: pass some events as X="
+            raise ValueError(msg)
+        if any(isinstance(step, CloudTransformer) for step in steps):
+            shapes["features"] = (None, _n_features(model))
+        elif net is not None and isinstance(getattr(net, "input_shapes_", None), dict):
             shapes = {name: tuple(shape) for name, shape in net.input_shapes_.items()}
         elif net is not None and hasattr(net, "input_shapes_"):
             # steps before it may change the number of features of a table or a cloud

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import is_classifier, is_clusterer, is_regressor
 
 from skhep_ml._extras import import_extra
@@ -20,6 +21,9 @@ _FUNCTIONS = {
     np.sqrt: "Sqrt",
     np.tanh: "Tanh",
 }
+
+# smaller powers are logarithms to 1e-8, and lose digits otherwise
+_NO_POWER = 1e-8
 
 
 def convert_function(graph: Graph, step: Any, x: Tensor) -> Tensor:
@@ -45,6 +49,32 @@ def convert_function(graph: Graph, step: Any, x: Tensor) -> Tensor:
     names = ", ".join(sorted([*(known.__name__ for known in _FUNCTIONS), "log1p", "square"]))
     msg = f"the function {getattr(func, '__name__', func)!r} has no export; numpy's {names} have"
     raise NotImplementedError(msg)
+
+
+def convert_power(graph: Graph, step: Any, x: Tensor) -> Tensor:
+    """Graph of a PowerTransformer, whose powers need double precision."""
+    values = graph.cast(x.name, np.float64)
+    powers = np.asarray(step.lambdas_, dtype=np.float64)
+    if step.method == "box-cox":
+        y = _powers(graph, graph.op("Log", values), powers)
+    else:
+        size = graph.op("Add", graph.op("Abs", values), np.float64(1))
+        log, below = graph.op("Log", size), graph.op("Less", values, np.float64(0))
+        low = graph.op("Neg", _powers(graph, log, 2 - powers))
+        y = graph.op("Where", below, low, _powers(graph, log, powers))
+    if step.standardize:
+        y = graph.op("Sub", y, step._scaler.mean_.astype(np.float64))
+        y = graph.op("Div", y, step._scaler.scale_.astype(np.float64))
+    return graph.as_kind(Tensor(y, np.float64, x.tail), x.kind)
+
+
+def _powers(graph: Graph, log: str, power: NDArray[np.float64]) -> str:
+    """(u^p - 1) / p of the logarithm of u, its limit log(u) where p is 0."""
+    none = np.abs(power) < _NO_POWER
+    power = np.where(none, 1.0, power)
+    grown = graph.op("Exp", graph.op("Mul", log, power))
+    grown = graph.op("Div", graph.op("Sub", grown, np.float64(1)), power)
+    return graph.op("Where", none, log, grown) if none.any() else grown
 
 
 def convert_by_skl2onnx(graph: Graph, step: Any, x: Tensor) -> Outputs:

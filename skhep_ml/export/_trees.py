@@ -96,9 +96,11 @@ def boosted_trees(booster: Any) -> Boosted:
         _xgboost_tree(tree, target, np.float32(factor))
         for tree, target, factor in zip(raw, engine["model"]["tree_info"], factors, strict=True)
     ]
-    score = np.broadcast_to(np.array(base_scores(parameters["base_score"])), n_outputs)
+    score = np.array(base_scores(parameters["base_score"]), dtype=np.float32)
+    score = np.broadcast_to(score, n_outputs)
     if objective in _LOGISTIC:
-        score = np.log(score) - np.log1p(-score)
+        # as xgboost rounds it
+        score = -np.log(np.float32(1) / score - np.float32(1))
     elif objective in _EXPONENTIAL:
         score = np.log(score)
     return Boosted(trees, score.astype(np.float32), objective)
@@ -127,7 +129,22 @@ def _xgboost_tree(tree: dict[str, Any], target: int, factor: np.float32) -> Tree
 
 def margins(graph: Graph, boosted: Boosted, x: Tensor) -> Tensor:
     """Sum of the trees of a booster, before its link."""
-    return tree_sum(graph, boosted.trees, x, "BRANCH_LT", boosted.base)
+    if not graph.sums_in_order:
+        return tree_sum(graph, boosted.trees, x, "BRANCH_LT", boosted.base)
+    # each tree has an output of its own, and a running sum rounds as xgboost does
+    trees = [tree._replace(first_target=k) for k, tree in enumerate(boosted.trees)]
+    none = np.zeros(len(trees), dtype=np.float32)
+    single = tree_sum(graph, trees, x, "BRANCH_LT", none)
+    n_events = graph.op("Slice", graph.op("Shape", single.name), np.array([0]), np.array([1]))
+    shape = graph.op("Concat", n_events, np.array([1]), axis=0)
+    columns = []
+    for target, start in enumerate(boosted.base):
+        places = [k for k, tree in enumerate(boosted.trees) if tree.first_target == target]
+        first = graph.op("Expand", start[None, None], shape)
+        parts = graph.op("Concat", first, graph.columns(single, places).name, axis=1)
+        sums = Tensor(graph.op("CumSum", parts, np.int64(1)), np.float32, (len(places) + 1,))
+        columns.append(graph.columns(sums, [len(places)]))
+    return graph.join(columns)
 
 
 def inverse_link(graph: Graph, objective: str, margin: str) -> str:
@@ -149,17 +166,56 @@ def forest_mean(graph: Graph, estimators: Iterable[Any], x: Tensor) -> Tensor:
     return tree_sum(graph, trees, x, "BRANCH_LEQ", np.zeros(n_values, dtype=np.float32))
 
 
+def histogram_margins(graph: Graph, model: Any, x: Tensor) -> Tensor:
+    """Sum of the trees of scikit-learn's HistGradientBoosting, before its link.
+
+    Raises
+    ------
+    NotImplementedError
+        Categorical features.
+    """
+    if model.is_categorical_ is not None:
+        msg = "categorical features have no export: encode them in a step before"
+        raise NotImplementedError(msg)
+    trees = [
+        _histogram_tree(predictor.nodes, target)
+        for predictors in model._predictors
+        for target, predictor in enumerate(predictors)
+    ]
+    base = np.ravel(model._baseline_prediction).astype(np.float32)
+    return tree_sum(graph, trees, x, "BRANCH_LEQ", base)
+
+
+def _histogram_tree(nodes: NDArray[Any], target: int) -> Tree:
+    leaf = nodes["is_leaf"].astype(bool)
+    value = nodes["value"].astype(np.float32)
+    return Tree(
+        np.where(leaf, 0, nodes["feature_idx"]),
+        np.where(leaf, -1, nodes["left"].astype(np.int64)),
+        np.where(leaf, -1, nodes["right"].astype(np.int64)),
+        np.where(leaf, np.float32(0), _float32_at_or_below(nodes["num_threshold"])),
+        nodes["missing_go_to_left"].astype(bool),
+        value[:, None],
+        target,
+    )
+
+
+def _float32_at_or_below(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Thresholds for float32: x <= t with t in float64 is x <= the float32 at or below t."""
+    with np.errstate(over="ignore"):
+        rounded = threshold.astype(np.float32)
+    above = rounded > threshold
+    rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
+    return rounded
+
+
 def _sklearn_tree(tree: Any, n_trees: int) -> Tree:
-    # x <= t with x in float32 and t in float64 is x <= the float32 at or below t
-    threshold = tree.threshold.astype(np.float32)
-    above = threshold > tree.threshold
-    threshold[above] = np.nextafter(threshold[above], np.float32(-np.inf))
     leaf = tree.children_left < 0
     return Tree(
         np.where(leaf, 0, tree.feature),
         tree.children_left,
         tree.children_right,
-        np.where(leaf, np.float32(0), threshold),
+        np.where(leaf, np.float32(0), _float32_at_or_below(tree.threshold)),
         tree.missing_go_to_left.astype(bool),
         (tree.value.reshape(len(leaf), -1) / n_trees).astype(np.float32),
         0,

@@ -157,13 +157,23 @@ def verify_onnx(
         msg = "X holds no events: there is nothing to compare"
         raise ValueError(msg)
     found = _run(onnx, inputs)
+    parts = [name for name in found if name.startswith("transformed_")]
+    if parts:
+        found["transformed"] = np.hstack([found[name].reshape(n_events, -1) for name in parts])
     output = next((name for name in _METHODS if name in found), None)
     if output is None:
         msg = f"the graph has the outputs {sorted(found)}, none of {list(_METHODS)}"
         raise ValueError(msg)
 
     def native(events: Any, identifiers: Any) -> NDArray[np.float64]:
-        answer, _ = model_response(model, events, identifiers, (_METHODS[output],))
+        if output == "transformed":
+            answer = model.transform(events)
+            if isinstance(answer, Events):
+                columns = [np.asarray(part).reshape(len(events), -1) for part in answer.values()]
+                return np.hstack(columns).astype(np.float64)
+            answer = answer.toarray() if hasattr(answer, "toarray") else np.asarray(answer)
+        else:
+            answer, _ = model_response(model, events, identifiers, (_METHODS[output],))
         return answer.reshape(len(answer), -1).astype(np.float64)
 
     expected = native(X, groups)
@@ -259,7 +269,7 @@ def _count_thresholds(
 ) -> int:
     """Count the differing events that one feature, moved a little, takes across a threshold."""
     rows = differing[:_EXAMINED]
-    if not len(rows) or isinstance(X, (Events, Mapping)):  # nets have no thresholds
+    if not len(rows) or isinstance(X, (Events, Mapping)):  # no table, no thresholds
         return 0
     part = _safe_indexing(X if is_frame(X) else np.asarray(X), rows)
     identifiers = None if groups is None else _safe_indexing(groups, rows)

@@ -103,6 +103,41 @@ def from_awkward(ak: Any, array: Any) -> Any:
     return ak.from_regular(array, axis=1)
 
 
+# packages that fsspec needs for an address
+_PACKAGES = {
+    "gs": "gcsfs",
+    "http": "aiohttp requests",
+    "https": "aiohttp requests",
+    "root": "fsspec-xrootd xrootd",
+    "s3": "s3fs",
+}
+
+
+def check_address(path: str) -> None:
+    """Refuse an address that fsspec cannot open, before anything is tried.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        A package for it is not installed.
+    ValueError
+        There is no such kind of address.
+    """
+    fsspec = import_extra("fsspec", "root")
+    for kind in path.partition("://")[0].split("::"):
+        try:
+            fsspec.get_filesystem_class(kind)
+        except ImportError as error:
+            package = _PACKAGES.get(kind)
+            what = f"pip install {package}" if package else str(error)
+            msg = f"{path!r} cannot be read without the package for {kind}:// addresses: {what}"
+            raise ModuleNotFoundError(msg) from error
+        except ValueError as error:
+            known = nearest(kind, fsspec.available_protocols())
+            msg = f"{path!r}: there are no addresses {kind}://: {known}"
+            raise ValueError(msg) from error
+
+
 def remote_handle(path: str) -> Any:
     """Open an address with ``://`` through fsspec; None for a local path."""
     return import_extra("fsspec", "root").open(path, "rb").open() if "://" in path else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skhep_ml.io._array_sources import CsvSource, Hdf5Source, NumpySource
-from skhep_ml.io._source import Source
+from skhep_ml.io._source import Source, check_address
 from skhep_ml.io._syntax import nearest
 from skhep_ml.io._tree_sources import ParquetSource, RootSource
 
@@ -84,6 +84,8 @@ def open_source(path: str, tree: str | None = None) -> Source:
         An unknown format, a tree that is not there or not told.
     OSError
         A file that cannot be read; the message names it.
+    ModuleNotFoundError
+        A package for the format or the address is not installed.
     """
     suffix = suffix_of(path)
     if suffix not in _FORMATS:
@@ -93,4 +95,7 @@ def open_source(path: str, tree: str | None = None) -> Source:
     if tree is not None and opener not in (RootSource, Hdf5Source):
         msg = f"{path!r} has no trees: leave tree={tree!r} out"
         raise ValueError(msg)
+    # pandas opens web addresses by itself
+    if "://" in path and not (opener is CsvSource and path.startswith(("http://", "https://"))):
+        check_address(path)
     return opener(path, tree)

@@ -104,8 +104,9 @@ def write_scores(
     Notes
     -----
     A file is written under a temporary name and renamed when it is complete, so that an
-    interrupted run leaves nothing under the final name; files finished before stay. A Dask worker
-    that dies leaves its temporary file, a hidden one, and its file is written by another worker.
+    interrupted run leaves nothing under the final name; files finished before stay. A process that
+    is killed leaves its temporary file, a hidden one, which the next that writes the same file on
+    the same machine takes away; the file of a Dask worker that dies is written by another worker.
 
     A copy of a ROOT file is written anew: every branch of numbers and of lists of numbers keeps
     its name, values and type, except that branches which count others become 32-bit integers;

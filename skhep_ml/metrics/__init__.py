@@ -10,6 +10,7 @@ from skhep_ml.metrics._classification import (
     sensitivity_score,
     specificity_score,
 )
+from skhep_ml.metrics._classifier_test import two_sample_auc
 from skhep_ml.metrics._correlation import distance_correlation
 from skhep_ml.metrics._cuts import AMSCurve, BestCut, ams_curve, best_cut
 from skhep_ml.metrics._event_scorer import EventScorer
@@ -19,6 +20,7 @@ from skhep_ml.metrics._flatness import (
     sde_flatness,
     theil_flatness,
 )
+from skhep_ml.metrics._moment_distances import frechet_distance, kernel_distance
 from skhep_ml.metrics._ranking import (
     background_rejection_score,
     precision_recall_curve,
@@ -33,6 +35,15 @@ from skhep_ml.metrics._regression import (
     resolution_score,
     response_profile,
 )
+from skhep_ml.metrics._sample_scorer import (
+    SampleScorer,
+    frechet_distance_scorer,
+    kernel_distance_scorer,
+    separation_power_scorer,
+    sliced_wasserstein_scorer,
+    two_sample_auc_scorer,
+    wasserstein_scorer,
+)
 from skhep_ml.metrics._scorers import (
     ams_scorer,
     average_precision_scorer,
@@ -46,6 +57,7 @@ from skhep_ml.metrics._scorers import (
     roc_auc_scorer,
     sculpting_scorer,
     signal_efficiency_scorer,
+    significance_improvement_scorer,
     significance_scorer,
 )
 from skhep_ml.metrics._sculpting import SculptingResult, jsd_sculpting
@@ -56,7 +68,18 @@ from skhep_ml.metrics._significance import (
     punzi_fom,
     selected_yields,
 )
+from skhep_ml.metrics._significance_improvement import (
+    MaximumImprovement,
+    SignificanceImprovement,
+    max_significance_improvement,
+    significance_improvement,
+)
 from skhep_ml.metrics._two_sample import KSResult, ks_2samp_weighted
+from skhep_ml.metrics._wasserstein import (
+    separation_power,
+    sliced_wasserstein_distance,
+    wasserstein_distance,
+)
 from skhep_ml.metrics._working_points import (
     ScaleFactor,
     WorkingPoints,
@@ -72,11 +95,14 @@ __all__ = [
     "BootstrapResult",
     "EventScorer",
     "KSResult",
+    "MaximumImprovement",
     "PullSummary",
     "ResponseProfile",
+    "SampleScorer",
     "ScaleFactor",
     "SculptingResult",
     "SelectedYields",
+    "SignificanceImprovement",
     "WorkingPoints",
     "ams_curve",
     "ams_score",
@@ -98,10 +124,15 @@ __all__ = [
     "distance_correlation",
     "effective_sample_size",
     "flatness_scorer",
+    "frechet_distance",
+    "frechet_distance_scorer",
     "jsd_sculpting",
+    "kernel_distance",
+    "kernel_distance_scorer",
     "ks_2samp_weighted",
     "ks_flatness",
     "log_loss_scorer",
+    "max_significance_improvement",
     "optimize_binning",
     "precision_recall_curve",
     "pull_summary",
@@ -118,10 +149,20 @@ __all__ = [
     "sde_flatness",
     "selected_yields",
     "sensitivity_score",
+    "separation_power",
+    "separation_power_scorer",
     "signal_efficiency_score",
     "signal_efficiency_scorer",
+    "significance_improvement",
+    "significance_improvement_scorer",
     "significance_scorer",
+    "sliced_wasserstein_distance",
+    "sliced_wasserstein_scorer",
     "specificity_score",
     "theil_flatness",
+    "two_sample_auc",
+    "two_sample_auc_scorer",
+    "wasserstein_distance",
+    "wasserstein_scorer",
     "working_points",
 ]

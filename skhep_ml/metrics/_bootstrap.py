@@ -135,8 +135,7 @@ def bootstrap(
         if event is None:
             count = np.random.default_rng([seed, k]).poisson(1.0, n_events)
         else:
-            uniform = event_fraction(event, "bootstrap", salt=(k << 32) | seed)
-            count = np.searchsorted(_POISSON, uniform, side="right")
+            count = poisson_counts(event, k, seed)
         rows = np.flatnonzero(count)
         factor = count[rows] if weight is None else count[rows] * weight[rows]
         parts = [take_rows(table, rows) for table in tables]
@@ -148,6 +147,12 @@ def bootstrap(
     if value.ndim == 0:
         return BootstrapResult(float(value), float(std), replicas)
     return BootstrapResult(value, std, replicas)
+
+
+def poisson_counts(event: Any, replica: int, seed: int) -> NDArray[np.intp]:
+    """How often each event counts in a replica: a function of identifier, replica and seed."""
+    uniform = event_fraction(event, "bootstrap", salt=(replica << 32) | seed)
+    return np.searchsorted(_POISSON, uniform, side="right")
 
 
 def _number(value: Any) -> NDArray[np.float64]:

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
-from sklearn.utils.metadata_routing import MetadataRequest
 
-from skhep_ml._compat import BaseScorer, cached_call
+from skhep_ml._compat import cached_call
 from skhep_ml._frames import column_positions, numeric_columns
 from skhep_ml._validation import check_event_weight
 from skhep_ml.metrics._auc import average_precision_score, roc_auc_score
@@ -34,13 +32,15 @@ from skhep_ml.metrics._ranking import background_rejection_score, signal_efficie
 from skhep_ml.metrics._regression import bias_score, resolution_score
 from skhep_ml.metrics._sculpting import jsd_sculpting
 from skhep_ml.metrics._significance import ams_score, asimov_significance, selected_yields
+from skhep_ml.metrics._significance_improvement import max_significance_improvement
+from skhep_ml.metrics._weighted_scorer import WeightedScorer
 from skhep_ml.weights._base import effective_sample_size
 
 #: "best" searches the cut, a number fixes it, None takes the model's own decision.
 Threshold = Literal["best"] | float | None
 
 
-class EventScorer(BaseEstimator, BaseScorer):
+class EventScorer(WeightedScorer):
     """A scorer for any scikit-learn search or cross-validation, for weights of any sign.
 
     The factories of this package (:func:`roc_auc_scorer`, :func:`ams_scorer`, ...) make them.
@@ -78,12 +78,6 @@ class EventScorer(BaseEstimator, BaseScorer):
     >>> scorer.score_predictions(y, X[:, 0])
     4.0
     """
-
-    __metadata_request__score: ClassVar[dict[str, bool]] = {"sample_weight": True}
-
-    greater_is_better = True
-    _sign = 1
-    _kwargs: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -153,40 +147,6 @@ class EventScorer(BaseEstimator, BaseScorer):
             An unknown metric, or input that the metric refuses.
         """
         return self._evaluate(y_true, prediction, sample_weight, self.pos_label, None, X)
-
-    def set_score_request(self, **requests: Any) -> "EventScorer":
-        """Set which metadata the scorer asks for.
-
-        Parameters
-        ----------
-        **requests : bool, None or str
-            ``sample_weight=False`` ignores weights, a string is the name they are passed by.
-
-        Returns
-        -------
-        EventScorer
-            The scorer itself.
-        """
-        # only what was asked is kept: a stored MetadataRequest breaks when imbalanced-learn,
-        # imported later, adds a method to scikit-learn's list
-        self._score_request = requests
-        return self
-
-    def __sklearn_clone__(self) -> "EventScorer":
-        copy = super().__sklearn_clone__()
-        if hasattr(self, "_score_request"):
-            copy._score_request = dict(self._score_request)
-        return copy
-
-    def _get_metadata_request(self) -> MetadataRequest:
-        request = MetadataRequest(owner=self)
-        requests = getattr(self, "_score_request", self.__metadata_request__score)
-        for name, alias in requests.items():
-            request.score.add_request(param=name, alias=alias)
-        return request
-
-    def _accept_sample_weight(self) -> bool:
-        return True
 
     @property
     def _score_func(self) -> Callable[..., float]:
@@ -363,6 +323,12 @@ def _significance(
     return 0.0 if np.isnan(value) else value
 
 
+def _significance_improvement(sample: _Predictions, **options: Any) -> float:
+    return max_significance_improvement(
+        sample.positive(), sample.values, sample_weight=sample.weight, **options
+    ).value
+
+
 def _confusion(sample: _Predictions, *, metric: str) -> float:
     if metric in ("accuracy", "balanced_accuracy"):
         normalize: Any = "all" if metric == "accuracy" else "true"
@@ -475,4 +441,5 @@ _METRICS: dict[str, Callable[..., float]] = {
     "signal_efficiency": _signal_efficiency,
     "sculpting": _sculpting,
     "significance": _significance,
+    "significance_improvement": _significance_improvement,
 }

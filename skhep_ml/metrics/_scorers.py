@@ -120,6 +120,34 @@ def signal_efficiency_scorer(background_efficiency: float, *, pos_label: Any = N
     return EventScorer("signal_efficiency", pos_label=pos_label, options=options)
 
 
+def significance_improvement_scorer(
+    *, min_background_events: float = 25, pos_label: Any = None
+) -> EventScorer:
+    """Make a scorer of the highest significance improvement.
+
+    Parameters
+    ----------
+    min_background_events : float, default=25
+        Least number of background events, raw and effective, that a cut must leave.
+    pos_label : label, default=None
+        The signal label; None takes the second of the model's ``classes_``.
+
+    Returns
+    -------
+    EventScorer
+        Scorer of :func:`max_significance_improvement`.
+
+    Examples
+    --------
+    >>> from skhep_ml.metrics import significance_improvement_scorer
+    >>> scorer = significance_improvement_scorer(min_background_events=1)
+    >>> scorer.score_predictions([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.5, 0.9])
+    2.0
+    """
+    options = {"min_background_events": min_background_events}
+    return EventScorer("significance_improvement", pos_label=pos_label, options=options)
+
+
 def ams_scorer(
     class_yields: Mapping[Any, float] | None = None,
     *,

@@ -151,15 +151,28 @@ def jsd_sculpting(
         score[positive], None if weight is None else weight[positive], signal_efficiency
     )
     background = ~positive
-    index, inside = _in_bins(spectrum[background], bins)
-    passes = score[background][inside] >= cut
-    w = np.ones(len(passes)) if weight is None else weight[background][inside]
+    result = spectra_divergence(
+        spectrum[background],
+        score[background] >= cut,
+        None if weight is None else weight[background],
+        bins,
+    )
+    if not return_std:
+        return result.value / unit
+    return SculptingResult(*(one / unit for one in result))
+
+
+def spectra_divergence(
+    mass: Array, passes: NDArray[np.bool_], weight: Array | None, bins: int | ArrayLike
+) -> SculptingResult:
+    """Divergence, in nats, of the spectra of background events that pass and that fail a cut."""
+    index, inside = _in_bins(mass, bins)
+    passes = passes[inside]
+    w = np.ones(len(passes)) if weight is None else weight[inside]
     n_bins = int(index.max(initial=0)) + 1
     p = _shares(index[passes], w[passes], n_bins, "background events that pass")
     q = _shares(index[~passes], w[~passes], n_bins, "background events that fail")
     value = 0.5 * _relative_entropy(p, q) + 0.5 * _relative_entropy(q, p)
-    if not return_std:
-        return value / unit
     middle = (p.share + q.share) / 2
     filled = middle > 0
     second = (p.variance + q.variance)[filled] / (8 * middle[filled])
@@ -167,7 +180,7 @@ def jsd_sculpting(
     curvature = 2 * float(np.sum(second**2))
     # without sculpting the slopes fluctuate around 0 and give twice the true variance on average
     std = float(np.sqrt(max(first - curvature, curvature)))
-    return SculptingResult(value / unit, std / unit, float(second.sum()) / unit)
+    return SculptingResult(value, std, float(second.sum()))
 
 
 class _Spectrum(NamedTuple):

@@ -1,6 +1,7 @@
 """Pictures of weighted events and of models, with statistical errors."""
 
 from skhep_ml.plotting._blind import Blind
+from skhep_ml.plotting._bump_hunt import BumpHuntDisplay
 from skhep_ml.plotting._calibration import CalibrationDisplay
 from skhep_ml.plotting._comparison import ComparisonDisplay
 from skhep_ml.plotting._confusion import ConfusionDisplay
@@ -18,11 +19,13 @@ from skhep_ml.plotting._score import ScoreDisplay
 from skhep_ml.plotting._sculpting import SculptingDisplay
 from skhep_ml.plotting._search import SearchDisplay
 from skhep_ml.plotting._significance import SignificanceDisplay
+from skhep_ml.plotting._significance_improvement import SignificanceImprovementDisplay
 from skhep_ml.plotting._systematics import SystematicsDisplay
 from skhep_ml.plotting._trend import TrendDisplay
 
 __all__ = [
     "Blind",
+    "BumpHuntDisplay",
     "CalibrationDisplay",
     "ComparisonDisplay",
     "ConfusionDisplay",
@@ -42,6 +45,7 @@ __all__ = [
     "SculptingDisplay",
     "SearchDisplay",
     "SignificanceDisplay",
+    "SignificanceImprovementDisplay",
     "SystematicsDisplay",
     "TrendDisplay",
 ]

@@ -42,12 +42,12 @@ def _efficiency_at(
     grid: NDArray[Any], tpr: NDArray[Any], fpr: NDArray[Any], std: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Background efficiency at given signal efficiencies, and its relative error."""
-    efficiency = _first_at(grid, tpr, fpr)
+    efficiency = first_at(grid, tpr, fpr)
     efficiency = np.where(efficiency > _ZERO, efficiency, np.nan)
-    return efficiency, _first_at(grid, tpr, std) / efficiency
+    return efficiency, first_at(grid, tpr, std) / efficiency
 
 
-def _first_at(grid: NDArray[Any], tpr: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+def first_at(grid: NDArray[Any], tpr: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     """Values at the highest score at which signal efficiencies are reached, as in the metrics."""
     return np.interp(grid - _ZERO, np.maximum.accumulate(tpr), values)
 
@@ -394,8 +394,8 @@ class PrecisionRecallDisplay(CurveDisplay):
         )
 
     def _on_grid(self, grid: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        purity = _first_at(grid, self.recall, self.precision)
-        return purity, _first_at(grid, self.recall, self.precision_std) / purity
+        purity = first_at(grid, self.recall, self.precision)
+        return purity, first_at(grid, self.recall, self.precision_std) / purity
 
     def _draw(self, ax: Any, name: str | None, *, band: bool = True, **kwargs: Any) -> None:
         mean = f"mean purity {self.average_precision:.3g}"

@@ -24,7 +24,7 @@ from skhep_ml.weights._policies import check_policy, prepare_weights
 _SAMPLES = np.array(["original", "target"])
 # shares of events outside the other sample's range that are worth a warning: no weight makes up
 # for a target that is not covered, while an original that reaches further only loses events
-_TARGET_OUTSIDE, _ORIGINAL_OUTSIDE = 0.01, 0.1
+TARGET_OUTSIDE, _ORIGINAL_OUTSIDE = 0.01, 0.1
 
 
 class Samples(NamedTuple):
@@ -47,7 +47,74 @@ class Samples(NamedTuple):
     groups: NDArray[np.uint64] | None = None
 
 
-class TwoSampleEstimator(BaseEstimator):
+class SampleEstimator(BaseEstimator):
+    """Check samples of events that are no X and y."""
+
+    # whether the method takes missing values, and what to do where it does not
+    _allow_nan = False
+    _missing_remedy = "impute them, or take GBReweighter, which knows missing values"
+
+    def _target_in_order(
+        self, original: Any, target: Any, names: tuple[str, str] = ("original", "target")
+    ) -> Any:
+        """Columns of the target in the original's order."""
+        known, given = list(original.columns), list(target.columns)
+        missing = [name for name in known if name not in given]
+        extra = [name for name in given if name not in known]
+        if missing or extra:
+            lacking = [
+                f"{name} lacks {columns}"
+                for name, columns in ((names[1], missing), (names[0], extra))
+                if columns
+            ]
+            msg = (
+                f"{names[0]} and {names[1]} have different columns: {' and '.join(lacking)}; "
+                "select the same columns in both"
+            )
+            raise ValueError(msg)
+        return target if known == given else target[known]
+
+    def _floats(self, X: Any, name: str) -> NDArray[Any]:
+        columns = list(X.columns) if is_frame(X) else None
+        table = check_array(
+            # scikit-learn does not see that a polars table is in single precision
+            X.to_numpy() if hasattr(X, "get_columns") else X,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            estimator=self,
+            input_name=name,
+        )
+        self._check_finite(table, columns, name, allow_nan=self._allow_nan)
+        return table
+
+    def _check_finite(
+        self, table: NDArray[Any], columns: list[Any] | None, name: str, *, allow_nan: bool
+    ) -> None:
+        """Locate the first infinite value, or missing one where there may be none."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(table.sum()):  # one pass finds any NaN or infinity
+                return
+        for what, bad, remedy in (
+            ("infinity", np.isinf(table), "remove these events, or repair them"),
+            ("NaN", np.isnan(table), self._missing_remedy),
+        ):
+            if (what == "NaN" and allow_nan) or not bad.any():
+                continue
+            event, k = np.argwhere(bad)[0][[0, -1]].tolist()
+            msg = (
+                f"Input {name} contains {what} in {bad.sum()} of {bad.size} values, first in event "
+                f"{event}, column {k if columns is None else columns[k]!r}; {remedy}"
+            )
+            raise ValueError(msg)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self._allow_nan
+        return tags
+
+
+class TwoSampleEstimator(SampleEstimator):
     """Take an original and a target sample: columns by name, weights of any sign."""
 
     # original and target are data, which scikit-learn would take for metadata by their names
@@ -57,10 +124,6 @@ class TwoSampleEstimator(BaseEstimator):
         "original_weight": True,
         "target_weight": True,
     }
-
-    # whether the method takes missing values, and what to do where it does not
-    _allow_nan = False
-    _missing_remedy = "impute them, or take GBReweighter, which knows missing values"
 
     def _check_samples(
         self,
@@ -91,62 +154,11 @@ class TwoSampleEstimator(BaseEstimator):
         weights = [_sample_weight(weight, len(table), name) for name, table, weight in given]
         return Samples(*tables, *weights)
 
-    def _target_in_order(self, original: Any, target: Any) -> Any:
-        """Columns of the target in the original's order."""
-        known, given = list(original.columns), list(target.columns)
-        missing = [name for name in known if name not in given]
-        extra = [name for name in given if name not in known]
-        if missing or extra:
-            lacking = [
-                f"{name} lacks {columns}"
-                for name, columns in (("target", missing), ("original", extra))
-                if columns
-            ]
-            msg = (
-                f"original and target have different columns: {' and '.join(lacking)}; select the "
-                "same columns in both"
-            )
-            raise ValueError(msg)
-        return target if known == given else target[known]
-
-    def _floats(self, X: Any, name: str) -> NDArray[Any]:
-        columns = list(X.columns) if is_frame(X) else None
-        table = check_array(
-            # scikit-learn does not see that a polars table is in single precision
-            X.to_numpy() if hasattr(X, "get_columns") else X,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-            estimator=self,
-            input_name=name,
-        )
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(table.sum()):  # one pass finds any NaN or infinity
-                return table
-        for what, bad, remedy in (
-            ("infinity", np.isinf(table), "remove these events, or repair them"),
-            ("NaN", np.isnan(table), self._missing_remedy),
-        ):
-            if (what == "NaN" and self._allow_nan) or not bad.any():
-                continue
-            event, k = np.argwhere(bad)[0].tolist()
-            msg = (
-                f"Input {name} contains {what} in {bad.sum()} of {bad.size} values, first in event "
-                f"{event}, column {k if columns is None else columns[k]!r}; {remedy}"
-            )
-            raise ValueError(msg)
-        return table
-
     def _table(self, X: Any) -> NDArray[Any]:
         """Check events against the columns of fit."""
         X = unmasked(align_columns(self, as_columns(X)))
         validate_data(self, X, skip_check_array=True, reset=False)
         return self._floats(X, "original")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = self._allow_nan
-        return tags
 
 
 class BaseReweighter(TwoSampleEstimator):
@@ -350,33 +362,19 @@ class BaseReweighter(TwoSampleEstimator):
     def _warn_about_support(self, samples: Samples) -> None:
         original = samples.original[samples.w_original != 0]
         target = samples.target[samples.w_target != 0]
-        for inside, outside, names, limit, consequence in (
-            (
-                original,
-                target,
-                ("target", "original"),
-                _TARGET_OUTSIDE,
-                "no weight makes up for events that the original does not have",
-            ),
-            (
-                target,
-                original,
-                ("original", "target"),
-                _ORIGINAL_OUTSIDE,
-                "their weights come from the nearest region that the target has",
-            ),
-        ):
-            share = _share_outside(outside, inside)
-            columns = getattr(self, "feature_names_in_", np.arange(self.n_features_in_)).tolist()
-            # two events lie outside by chance where both have one distribution
-            bad = np.flatnonzero(share > limit + 10 / max(len(inside), 1))
-            if len(bad):
-                shown = ", ".join(f"{columns[k]!r} ({share[k]:.1%})" for k in bad[:8])
-                msg = (
-                    f"events of {names[0]} lie outside the range of {names[1]} in "
-                    f"{len(bad)} features: {shown}; {consequence}"
-                )
-                warnings.warn(msg, SupportWarning, stacklevel=3)
+        columns = getattr(self, "feature_names_in_", np.arange(self.n_features_in_)).tolist()
+        warn_of_outside(
+            (target, "target", TARGET_OUTSIDE),
+            (original, "original"),
+            "no weight makes up for events that the original does not have",
+            columns,
+        )
+        warn_of_outside(
+            (original, "original", _ORIGINAL_OUTSIDE),
+            (target, "target"),
+            "their weights come from the nearest region that the target has",
+            columns,
+        )
 
     # --- predict --------------------------------------------------------------------------------
 
@@ -480,12 +478,14 @@ class BaseReweighter(TwoSampleEstimator):
             raise ValueError(msg)
 
 
-def warn_of_positions(original: Any, target: Any) -> None:
+def warn_of_positions(
+    original: Any, target: Any, names: tuple[str, str] = ("original", "target")
+) -> None:
     """Warn where one sample names its columns and the other does not, and order may matter."""
     named = [is_frame(sample) for sample in (original, target)]
     if named[0] == named[1] or getattr(original, "shape", (0, 1))[1:] == (1,):
         return
-    with_names, without = ("original", "target") if named[0] else ("target", "original")
+    with_names, without = names if named[0] else names[::-1]
     msg = (
         f"{with_names} has column names and {without} has none: columns are matched by position; "
         "give both as DataFrames to match them by name"
@@ -493,24 +493,48 @@ def warn_of_positions(original: Any, target: Any) -> None:
     warnings.warn(msg, UserWarning, stacklevel=4)
 
 
+def warn_of_outside(
+    outside: tuple[NDArray[Any], str, float],
+    inside: tuple[NDArray[Any], str],
+    consequence: str,
+    columns: list[Any],
+    stacklevel: int = 4,
+) -> None:
+    """Warn of features in which more than a share of one sample leaves the other's range."""
+    sample, name, limit = outside
+    share = _share_outside(sample, inside[0])
+    # two events lie outside by chance where both have one distribution
+    bad = np.flatnonzero(share > limit + 10 / max(len(inside[0]), 1))
+    if len(bad):
+        shown = ", ".join(f"{columns[k]!r} ({share[k]:.1%})" for k in bad[:8])
+        msg = (
+            f"events of {name} lie outside the range of {inside[1]} in {len(bad)} features: "
+            f"{shown}; {consequence}"
+        )
+        warnings.warn(msg, SupportWarning, stacklevel=stacklevel)
+
+
 def _identifiers(samples: Samples, groups: Any, target_groups: Any) -> NDArray[np.uint64] | None:
     """One hashed identifier an event; a sample without identifiers goes by its content."""
     if groups is None and target_groups is None:
         return None
-    parts = []
-    for name, table, given in (
-        ("groups", samples.original, groups),
-        ("target_groups", samples.target, target_groups),
-    ):
-        if given is None:
-            parts.append(event_hash(row_identifiers(table)))
-            continue
-        columns = check_event_id(given)
-        if len(columns[0]) != len(table):
-            msg = f"{name} has {len(columns[0])} entries, but there are {len(table)} events"
-            raise ValueError(msg)
-        parts.append(event_hash(np.column_stack(columns)))
-    return np.concatenate(parts)
+    return np.concatenate(
+        [
+            hashed_identifiers(groups, samples.original, "groups"),
+            hashed_identifiers(target_groups, samples.target, "target_groups"),
+        ]
+    )
+
+
+def hashed_identifiers(groups: Any, table: NDArray[Any], name: str) -> NDArray[np.uint64]:
+    """One hashed identifier an event, by its content where none are given."""
+    if groups is None:
+        return event_hash(row_identifiers(table))
+    columns = check_event_id(groups)
+    if len(columns[0]) != len(table):
+        msg = f"{name} has {len(columns[0])} entries, but there are {len(table)} events"
+        raise ValueError(msg)
+    return event_hash(np.column_stack(columns))
 
 
 def weights_before(original_weight: ArrayLike | None, n_events: int) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import numbers
 import warnings
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from skhep_ml._two_sample import (
 from skhep_ml.exceptions import WeightWarning
 from skhep_ml.model_selection._split import check_n_splits
 from skhep_ml.reweighting._base import BaseReweighter, Samples
+from skhep_ml.reweighting._ratio import named_table
 
 # log odds a standard deviation of the score beyond which a calibration is not believed
 _STEEPEST = 20.0
@@ -231,13 +231,7 @@ class ClassifierReweighter(MetaEstimatorMixin, BaseReweighter):
         return np.exp(np.clip(score, -limit, limit))
 
     def _named(self, table: NDArray[Any]) -> Any:
-        """Return a DataFrame where the columns have names."""
-        names = getattr(self, "feature_names_in_", None)
-        if names is None or importlib.util.find_spec("pandas") is None:
-            return table
-        import pandas
-
-        return pandas.DataFrame(table, columns=names, copy=False)
+        return named_table(table, getattr(self, "feature_names_in_", None))
 
 
 def _fit_sigmoid(

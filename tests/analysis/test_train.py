@@ -269,6 +269,51 @@ def test_report_alone(folder, capsys, monkeypatch):
     assert model.predict_proba(X, groups=called["groups"]).shape == (len(y), 2)
 
 
+def test_a_report_on_other_events_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr("skhep_ml.report.make_report", lambda *args, **options: None)
+    assert main(["train", str(folder / "a.toml")]) == 0
+    write_events(folder / "background1.root", 150, -0.5, 9)
+    assert main(["report", str(folder / "a.toml")]) == 2
+    assert "are not those that" in capsys.readouterr().err
+    assert main(["train", str(folder / "a.toml")]) == 0
+    assert main(["report", str(folder / "a.toml")]) == 0
+
+
+def test_a_file_that_is_older_than_the_scores_but_another(folder):
+    place = folder / "background1.csv"
+    header = "run,event,w,x,y"
+    rng = np.random.default_rng(0)
+    (folder / "background1.root").unlink()
+    text = FILE.replace('"background*.root"', '"background*"').replace('"copy"', '"friend"')
+    (folder / "a.toml").write_text(text)
+    written = []
+    for shift in (0.0, 0.5):
+        values = np.column_stack([np.full(50, 2), np.arange(50), np.ones(50)])
+        table = np.hstack([values, rng.normal(shift, size=(50, 2))])
+        np.savetxt(place, table, delimiter=",", header=header, comments="", fmt="%.6g")
+        os.utime(place, (10**9, 10**9))
+        assert main(["train", str(folder / "a.toml")]) == 0
+        import pandas as pd
+
+        out = folder / "out" / "scored" / "background" / "background1.parquet"
+        written.append(pd.read_parquet(out)["score"].to_numpy())
+    assert np.abs(written[0] - written[1]).max() > 0.01
+
+
+def test_a_metric_that_fails_leaves_the_model(folder, capsys, monkeypatch):
+    def fail(*args, **options):
+        msg = "fold 2 has no signal"
+        raise ValueError(msg)
+
+    monkeypatch.setattr(model_selection, "fold_scores", fail)
+    assert main(["train", str(folder / "a.toml")]) == 2
+    assert capsys.readouterr().err.endswith("skhep-ml: error: fold 2 has no signal\n")
+    assert not (folder / "out" / "scores.json").exists()
+    assert main(["apply", str(folder / "out" / "model.skml"), str(folder / "signal.root"),
+                 "--out", str(folder / "applied")]) == 0  # fmt: skip
+    assert (folder / "applied" / "signal.root").exists()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

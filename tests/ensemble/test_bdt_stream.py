@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from skhep_ml.datasets import make_signed_events
-from skhep_ml.ensemble import BDTClassifier, BDTRegressor, UniformBDTClassifier
+from skhep_ml.ensemble import (
+    BDTClassifier,
+    BDTRegressor,
+    UniformBDTClassifier,
+    _stream,
+    _stream_bins,
+)
 from skhep_ml.exceptions import BiasedWeightsWarning
 from skhep_ml.metrics import roc_auc_score
 
@@ -69,6 +75,68 @@ def test_continuous_features_agree_closely():
     whole = model.fit(X, y).predict_proba(X)[:, 1]
     assert abs(roc_auc_score(y, streamed) - roc_auc_score(y, whole)) < 0.002
     assert np.mean(np.abs(streamed - whole)) < 0.01
+
+
+@pytest.fixture
+def few_sampled(monkeypatch):
+    """Streams of which only some events are looked at for the bins, in several pages."""
+    for module in (_stream, _stream_bins):
+        monkeypatch.setattr(module, "SAMPLE_SIZE", 500)
+    monkeypatch.setattr(_stream, "_PAGE_BYTES", 4 * 2 * 1700)
+    monkeypatch.setattr(_stream_bins, "_GROUP_BYTES", 4 * 600)
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_a_sample_finds_all_values_of_features_with_few(sample, few_sampled, weights):
+    X, y = sample.data.copy(), sample.target
+    # values that hardly any sample holds
+    X[4321, 0], X[4322, 0] = 40, 41
+    given = (np.abs(sample.weight),) if weights else ()
+    model = BDTClassifier(**OPTIONS, min_child_weight=0, reg_lambda=0)
+    whole = model.fit(X, y, *given).predict_proba(X)
+    streamed = model.fit_iter(chunks_of(X, y, *given)).predict_proba(X)
+    np.testing.assert_allclose(streamed, whole, atol=1e-5)
+
+
+def test_a_sample_of_continuous_features(few_sampled, monkeypatch):
+    for module in (_stream, _stream_bins):
+        monkeypatch.setattr(module, "SAMPLE_SIZE", 5000)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 3)).astype(np.float32)
+    X[::7, 1] = np.nan
+    X[:, 2] = np.where(rng.random(len(X)) < 0.9, 0, X[:, 2])  # many of one value
+    y = (X[:, 0] + X[:, 2] ** 2 + rng.normal(size=len(X)) > 0.5).astype(int)
+    model = BDTClassifier(**OPTIONS)
+    streamed = model.fit_iter(chunks_of(X, y, sizes=[2500] * 8)).predict_proba(X)[:, 1]
+    again = model.fit_iter(chunks_of(X, y, sizes=[20_000])).predict_proba(X)[:, 1]
+    np.testing.assert_array_equal(streamed, again)
+    whole = model.fit(X, y).predict_proba(X)[:, 1]
+    assert abs(roc_auc_score(y, streamed) - roc_auc_score(y, whole)) < 0.002
+
+
+@pytest.mark.parametrize("n_rows", [1, 499, 500, 501, 12_345])
+def test_sampled_rows_are_spread(n_rows, few_sampled):
+    rows = _stream_bins._spread_rows(n_rows, 3)
+    assert len(rows) == min(n_rows, 500)
+    assert rows[0] >= 0
+    assert rows[-1] < n_rows
+    assert (np.diff(rows) >= 0).all()
+    # one from each of equal parts
+    counts = np.histogram(rows, len(rows), (0, n_rows))[0]
+    assert counts.max() <= 2
+
+
+def test_quantiles_are_weighted():
+    rng = np.random.default_rng(0)
+    values = np.unique(rng.normal(size=2000).astype(np.float32))
+    weight = rng.exponential(size=len(values))
+    edges = _stream_bins._quantiles(values, weight, 20)
+    assert len(edges) == 20
+    assert edges[0] == values[0]
+    parts = np.array([weight[(values >= low) & (values < high)].sum()
+                      for low, high in itertools.pairwise([*edges, np.inf])])  # fmt: skip
+    assert np.abs(parts - weight.sum() / 20).max() < 2 * weight.max()
+    np.testing.assert_array_equal(_stream_bins._quantiles(values[:9], weight[:9], 20), values[:9])
 
 
 @pytest.mark.parametrize("refit", [False, True])

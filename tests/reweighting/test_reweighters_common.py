@@ -83,7 +83,8 @@ def test_the_list_is_complete():
         if inspect.isclass(thing := getattr(skhep_ml.reweighting, name))
         and issubclass(thing, BaseEstimator)
     }
-    assert public == {type(model).__name__ for model in INSTANCES}
+    # unfolding takes other samples: tests/reweighting/test_omnifold.py
+    assert public == {type(model).__name__ for model in INSTANCES} | {"OmniFold"}
 
 
 @every
