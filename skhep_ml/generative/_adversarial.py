@@ -82,7 +82,7 @@ class AdversarialModule(nn.Module):
         """
         at = X
         if self.loss == "wasserstein":
-            share = torch.rand(len(X), *[1] * (X.ndim - 1), device=X.device)
+            share = torch.rand(len(X), *[1] * (X.ndim - 1), dtype=X.dtype, device=X.device)
             at = torch.lerp(fake, X, share)
         at = at.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(self.judge(at, context).sum(), at, create_graph=True)
