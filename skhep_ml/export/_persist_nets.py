@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from functools import cache
 from typing import Any
@@ -11,11 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from skorch import NeuralNet
-from skorch.history import History
 
-from skhep_ml import neural_network
 from skhep_ml._device import cuda_device_count
 from skhep_ml.export._persist_types import NETS
+from skhep_ml.generative._recipe import Recipe
 
 # made anew, or alive during a fit only
 _MADE = ("module_", "criterion_", "optimizer_", "callbacks_", "init_context_", "device_")
@@ -40,15 +40,18 @@ def describe_net(net: Any, path: str) -> tuple[str, dict[str, Any], dict[str, An
         The net is not fitted.
     """
     kind = type(net).__name__
-    if kind not in NETS or type(net) is not getattr(neural_network, kind):
-        msg = f"{path} is a {kind}, a class of its own: only {' and '.join(NETS)} can be saved"
+    if kind not in NETS or type(net) is not _net_class(kind):
+        msg = (
+            f"{path} is a {kind}, a class of its own, which cannot be saved: take NetClassifier or "
+            "NetRegressor"
+        )
         raise TypeError(msg)
     if not net.initialized_:
         return kind, _parameters(net, path), {}, None, b""
     parameters = _parameters(net, path)
     known = (*_MADE, *_OF_SKORCH, *parameters)
     fitted = {name: value for name, value in vars(net).items() if name not in known}
-    slots = {"history": net.history_.to_list(), "changed": sorted(net._params_to_validate)}
+    slots = {"history": net.history_, "changed": sorted(net._params_to_validate)}
     tensors = {
         f"{part}.{name}": tensor.detach().cpu().contiguous().clone()
         for part in ("module", "criterion")
@@ -62,7 +65,10 @@ def _parameters(net: Any, path: str) -> dict[str, Any]:
         name: value for name, value in vars(net).items() if _is_parameter(type(net), name)
     }
     for name in ("module", "criterion"):
-        if isinstance(parameters[name], torch.nn.Module):
+        recipe = getattr(parameters[name], "recipe", None)
+        if isinstance(recipe, Recipe):
+            parameters[name] = recipe
+        elif isinstance(parameters[name], torch.nn.Module):
             cls = type(parameters[name]).__name__
             msg = (
                 f"{path}.{name} is an object, which cannot be saved: give the net its class, "
@@ -75,6 +81,10 @@ def _parameters(net: Any, path: str) -> dict[str, Any]:
 def _is_parameter(cls: type, name: str) -> bool:
     own = name in _names(cls) or name in _names(NeuralNet)
     return own or ("__" in name and not name.startswith("_"))
+
+
+def _net_class(kind: str) -> Any:
+    return getattr(importlib.import_module(NETS[kind]), kind)
 
 
 @cache
@@ -100,12 +110,14 @@ def build_net(
     if kind not in NETS:
         msg = f"it holds a net of the kind {kind!r}"
         raise ValueError(msg)
-    cls = getattr(neural_network, kind)
+    cls = _net_class(kind)
     odd = [name for name in parameters if not _is_parameter(cls, name)]
     odd += [name for name in fitted if name in (*_MADE, *_OF_SKORCH) or hasattr(cls, name)]
     if odd:
         msg = f"it sets {odd[0]!r} of a net"
         raise ValueError(msg)
+    if isinstance(parameters.get("module"), Recipe):
+        parameters = {**parameters, "module": parameters["module"].make()}
     net = cls(**parameters)
     if slots is None:
         return net
@@ -126,7 +138,7 @@ def build_net(
             except RuntimeError as error:
                 msg = f"its weights do not fit the {part} of the net ({_first_line(error)})"
                 raise ValueError(msg) from error
-    net.history_ = History(slots["history"])
+    net.history_ = slots["history"]
     net._params_to_validate = set(slots["changed"])
     return net
 

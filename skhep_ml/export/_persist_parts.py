@@ -336,6 +336,51 @@ class Net(StandIn):
         return build_net(kind, parameters, fitted, slots, _member(member))
 
 
+class TrainingHistory(StandIn):
+    """What skorch recorded of every epoch."""
+
+    @classmethod
+    def build(cls, epochs: list[dict[str, Any]]) -> Any:
+        """Make it from one dict an epoch."""
+        from skorch.history import History
+
+        return History(epochs)
+
+
+class EmptyFrame(StandIn):
+    """A DataFrame without rows, as the models keep it that generate DataFrames."""
+
+    LIBRARIES = ("pandas", "polars")
+
+    @classmethod
+    def build(cls, library: str, columns: list[tuple[Any, str]]) -> Any:
+        """Make it from the names and types of its columns."""
+        kinds = {name: np.dtype(kind) for name, kind in columns}
+        if library not in cls.LIBRARIES or any(kind.kind not in "biuf" for kind in kinds.values()):
+            msg = f"it holds a DataFrame of {library!r} with columns that are no numbers"
+            raise ValueError(msg)
+        make = import_extra(library).DataFrame
+        return make({name: np.empty(0, kind) for name, kind in kinds.items()})
+
+
+class NeighborTree(StandIn):
+    """A tree of neighbours of scikit-learn, which its points determine."""
+
+    KINDS = ("BallTree", "KDTree")
+    METRICS = ("chebyshev", "euclidean", "haversine", "manhattan")
+
+    @classmethod
+    def build(cls, kind: str, points: Any, leaf_size: int, metric: str, weight: Any) -> Any:
+        """Make it from its points and their weights."""
+        from sklearn import neighbors
+
+        if kind not in cls.KINDS or metric not in cls.METRICS:
+            msg = f"it holds a {kind!r} of the metric {metric!r}"
+            raise ValueError(msg)
+        tree = getattr(neighbors, kind)
+        return tree(points, leaf_size=leaf_size, metric=metric, sample_weight=weight)
+
+
 def _member(name: str) -> bytes:
     members = READING.get().members
     if name not in members:
@@ -352,7 +397,9 @@ STAND_INS = {
         DecisionTree,
         Dimension,
         Distribution,
+        EmptyFrame,
         FrozenSet,
+        NeighborTree,
         Net,
         Number,
         Pairs,
@@ -360,6 +407,7 @@ STAND_INS = {
         RandomGenerator,
         Reference,
         Sparse,
+        TrainingHistory,
         Trusted,
     )
 }

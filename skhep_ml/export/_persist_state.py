@@ -17,7 +17,9 @@ from skhep_ml.export._persist_parts import (
     DecisionTree,
     Dimension,
     Distribution,
+    EmptyFrame,
     FrozenSet,
+    NeighborTree,
     Net,
     Number,
     Pairs,
@@ -25,6 +27,7 @@ from skhep_ml.export._persist_parts import (
     RandomGenerator,
     Reference,
     Sparse,
+    TrainingHistory,
     Trusted,
     booster_bytes,
     dimension_options,
@@ -284,6 +287,35 @@ class StateWriter:
         copied = self.copy(kept, path)
         return copied
 
+    def _copy_history(self, thing: Any, path: str) -> Any:
+        return TrainingHistory.of(self.copy(thing.to_list(), path))
+
+    def _copy_frame(self, thing: Any, path: str) -> Any:
+        if len(thing):
+            msg = f"{path} is a DataFrame, which cannot be saved: keep an array"
+            raise TypeError(msg)
+        library = type(thing).__module__.partition(".")[0]
+        # numbers in types of a library's own are taken for objects, and sampled as float64
+        kinds = [np.asarray(thing[name]).dtype for name in thing.columns]
+        names = [
+            (self.copy(name, path), kind.name if kind.kind in "biuf" else "float64")
+            for name, kind in zip(thing.columns, kinds, strict=True)
+        ]
+        return EmptyFrame.of(library, names)
+
+    def _copy_neighbors(self, thing: Any, path: str) -> Any:
+        _, _, _, _, leaf_size, *_, metric, weight = thing.__getstate__()
+        name = type(metric).__name__.removesuffix("64").removesuffix("Distance").lower()
+        if name not in NeighborTree.METRICS:
+            msg = (
+                f"{path} is a tree of neighbours with the metric {name}, which cannot be saved: "
+                f"only {', '.join(NeighborTree.METRICS)} can"
+            )
+            raise TypeError(msg)
+        points = np.array(thing.data)
+        weight = None if weight is None else np.array(weight)
+        return NeighborTree.of(type(thing).__name__, points, leaf_size, name, weight)
+
     def _copy_net(self, thing: Any, path: str) -> Any:
         from skhep_ml.export._persist_nets import describe_net
 
@@ -305,10 +337,16 @@ def _is_step(thing: Any) -> bool:
 
 
 _CONVERTED: dict[str, Callable[[StateWriter, Any, str], Any]] = {
+    "pandas.DataFrame": StateWriter._copy_frame,
+    "pandas.core.frame.DataFrame": StateWriter._copy_frame,
+    "polars.dataframe.frame.DataFrame": StateWriter._copy_frame,
     "scipy.optimize._optimize.OptimizeResult": StateWriter._copy_optimize_result,
     "scipy.sparse._base._spbase": StateWriter._copy_sparse,
     "scipy.stats._distn_infrastructure.rv_frozen": StateWriter._copy_distribution,
     "skhep_ml.neural_network._net.EventNet": StateWriter._copy_net,
+    "skorch.history.History": StateWriter._copy_history,
+    "sklearn.neighbors._ball_tree.BallTree": StateWriter._copy_neighbors,
+    "sklearn.neighbors._kd_tree.KDTree": StateWriter._copy_neighbors,
     f"{_PREDICTOR}.TreePredictor": StateWriter._copy_predictor,
     "sklearn.tree._tree.Tree": StateWriter._copy_tree,
     "skopt.space.space.Dimension": StateWriter._copy_dimension,

@@ -13,9 +13,11 @@ import numpy as np
 
 # subpackages whose public estimators, scorers and splitters can be saved
 _OURS = (
+    "anomaly",
     "cluster",
     "ensemble",
     "gaussian_process",
+    "generative",
     "impute",
     "linear_model",
     "metrics",
@@ -30,8 +32,23 @@ _OURS = (
 # than to store. Nothing may join this list whose ``__setstate__`` reads a pickle.
 _PARTS = {
     "imblearn.pipeline.Pipeline",
+    "skhep_ml.anomaly._cathode._CathodeFold",
+    "skhep_ml.anomaly._cwola._CWoLaFold",
+    "skhep_ml.anomaly._members.MemberClassifier",
+    "skhep_ml.anomaly._regions.Regions",
     "skhep_ml.gaussian_process._mean.MeanFunction",
     "skhep_ml.gaussian_process._posterior.Posterior",
+    "skhep_ml.generative._domains.Above",
+    "skhep_ml.generative._domains.Between",
+    "skhep_ml.generative._domains.Columns",
+    "skhep_ml.generative._domains.Conditions",
+    "skhep_ml.generative._domains.Domain",
+    "skhep_ml.generative._domains.Integer",
+    "skhep_ml.generative._domains.NonNegative",
+    "skhep_ml.generative._domains.Periodic",
+    "skhep_ml.generative._layout.Layout",
+    "skhep_ml.generative._layout.Spec",
+    "skhep_ml.generative._vae.KLAnnealing",
     "skhep_ml.impute._interpolate.Curve",
     "skhep_ml.neural_network._penalties.Nuisance",
     "skhep_ml.preprocessing._column_map.ColumnMap",
@@ -40,6 +57,7 @@ _PARTS = {
     "skhep_ml.preprocessing._statistics.ColumnStatistics",
     "skhep_ml.reweighting._classifier._Isotonic",
     "skhep_ml.reweighting._classifier._Sigmoid",
+    "skhep_ml.reweighting._ratio.Ratio",
     "sklearn._loss.link.HalfLogitLink",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -107,11 +125,19 @@ _BUILTIN_TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 # what nets, their callbacks and Gaussian processes hold
 _PRIVATE_HOMES = {
     "skhep_ml.gaussian_process._mean": ("_constant", "_linear"),
+    "skhep_ml.generative._autoencoder_net": ("AutoencoderNet",),
+    "skhep_ml.generative._engine": ("GivenLoss",),
     "skhep_ml.neural_network._dataset": ("BatchIterator",),
     "skorch.dataset": ("Dataset",),
     "skorch.utils": ("noop", "to_numpy"),
 }
-NETS = ("NetClassifier", "NetRegressor")
+# kinds of nets, and the modules that have them
+NETS = {
+    "NetClassifier": "skhep_ml.neural_network",
+    "NetRegressor": "skhep_ml.neural_network",
+    "AdversarialNet": "skhep_ml.generative._adversarial",
+    "GenerativeNet": "skhep_ml.generative._engine",
+}
 
 
 def type_name(cls: Any) -> str:

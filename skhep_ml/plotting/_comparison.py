@@ -99,11 +99,12 @@ class ComparisonDisplay(Display):
     def _draw_ratios(self, reference: "CurveDisplay") -> None:
         below = self.ratio_ax_
         unit, _ = reference._on_grid(_GRID)
-        shown = []
+        lines, bands = [], []
         for display in self.displays:
             value, relative = display._on_grid(_GRID)
             # what is hardly known would hide the rest
             ratio = np.where(relative < 0.5, value / unit, np.nan)
+            lines.append(ratio)
             line = display.line_
             below.plot(
                 _GRID,
@@ -121,11 +122,11 @@ class ComparisonDisplay(Display):
                     alpha=BAND_ALPHA,
                     lw=0,
                 )
-                shown += [ratio * (1 - relative), ratio * (1 + relative)]
+                bands += [ratio * (1 - relative), ratio * (1 + relative)]
         label = "first" if reference.name is None else reference.name
         below.set(xlabel=self.ax_.get_xlabel(), ylabel=f"To {label}")
         self.ax_.set_xlabel("")
-        below.set_ylim(*ratio_range(np.concatenate(shown), most=3.0))
+        below.set_ylim(*ratio_range(np.concatenate(bands or lines), most=3.0))
         ticks_inside(below)
 
 

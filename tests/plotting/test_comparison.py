@@ -114,6 +114,15 @@ def test_scores_by_name(sample, legend_texts, kind):
     assert kind.from_scores(sample.y, {"A": sample.score}).ratio_ax_ is None
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_ratios_without_bands(sample, kind):
+    display = kind.from_scores(sample.y, {"A": sample.score, "B": -sample.score}, band=False)
+    assert not display.ratio_ax_.collections
+    assert len(display.ratio_ax_.lines) == 2
+    low, high = display.ratio_ax_.get_ylim()
+    assert low < 1 < high
+
+
 def test_ratio_is_that_of_the_rejections(sample):
     rng = np.random.default_rng(0)
     scores = {"A": rng.normal(sample.y), "B": rng.normal(0.5 * sample.y)}
