@@ -3,7 +3,7 @@
 from typing import Any
 
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.validation import has_fit_parameter
 
 from skhep_ml._compat import routing_enabled
@@ -61,6 +61,13 @@ def fit_param_path(estimator: Any, name: str) -> str | None:
 def is_search(estimator: Any) -> bool:
     """Whether this is a search over hyperparameters, of scikit-learn's or its kind."""
     return all(hasattr(estimator, name) for name in ("cv", "scoring", "estimator"))
+
+
+def splits_without_groups(model: Any) -> bool:
+    """Whether this ends with a search whose splitter takes no identifiers."""
+    while isinstance(model, Pipeline):
+        model = model.steps[-1][1]
+    return is_search(model) and not get_routing_for_object(model.cv).consumes("split", {"groups"})
 
 
 def last_model(model: Any) -> Any:

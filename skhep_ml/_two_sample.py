@@ -17,7 +17,7 @@ from skhep_ml._hashing import (
     event_hash,
     mostly_repeated,
 )
-from skhep_ml._routing import fit_param_path
+from skhep_ml._routing import fit_param_path, splits_without_groups
 from skhep_ml.metrics import roc_auc_score
 from skhep_ml.weights._request import request_weights
 
@@ -26,20 +26,32 @@ SMALLEST_PROBABILITY = 1e-12
 
 
 def default_classifier(
-    seed: int, *, n_jobs: int | None = None, negative_weights: str = "refine"
+    seed: int,
+    *,
+    n_jobs: int | None = None,
+    negative_weights: str = "refine",
+    n_events: int | None = None,
 ) -> Any:
-    """Boosted trees that stop when they learn no more."""
+    """Boosted trees that stop when they learn no more, with leaves that `n_events` can fill."""
     from skhep_ml.ensemble import BDTClassifier
 
     return BDTClassifier(
         500,
         max_depth=4,
-        min_child_weight=20,
+        min_child_weight=least_leaf(20, n_events),
         early_stopping_rounds=20,
         negative_weights=negative_weights,
         n_jobs=n_jobs,
         random_state=seed,
     )
+
+
+def least_leaf(usual: float, n_events: int | None) -> float:
+    """Least sum of second derivatives in a leaf, each event having up to a quarter.
+
+    In small samples it is that of one event in 12: with the usual number nothing would be learned.
+    """
+    return usual if n_events is None else max(min(usual, n_events / 50), 1.0)
 
 
 def fit_weighted(
@@ -61,6 +73,8 @@ def fit_weighted(
         given["sample_weight"] = weight
     if groups is not None and fit_param_path(model, "groups") is not None:
         given["groups"] = groups
+    if not routing_enabled() and splits_without_groups(model):
+        given.pop("groups", None)  # there they reach the splitter alone, which would warn
     if not given:
         return model.fit(X, y)
     if not routing_enabled():

@@ -1,5 +1,6 @@
 """Classification of data in a signal region against background sampled from its sidebands."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -282,7 +283,7 @@ class CathodeClassifier(WeakClassifier):
         if self.mass_model not in ("kde", "fit"):
             msg = f'mass_model must be "kde" or "fit", got {self.mass_model!r}'
             raise ValueError(msg)
-        if not (np.isfinite(self.oversampling) and self.oversampling > 0):
+        if not (isinstance(self.oversampling, Real) and 0 < self.oversampling < np.inf):
             msg = f"oversampling must be a positive number, got {self.oversampling!r}"
             raise ValueError(msg)
         if self.mass_model == "fit":
@@ -309,7 +310,11 @@ class CathodeClassifier(WeakClassifier):
             density = NormalizingFlow(
                 n_transforms=3, hidden=(64, 64), coupling=True, max_epochs=30, batch_size=512
             )
-        if not hasattr(density, "sample") or "context_features" not in density.get_params():
+        if (
+            isinstance(density, type)
+            or not hasattr(density, "sample")
+            or "context_features" not in density.get_params()
+        ):
             msg = (
                 f"density={density!r} cannot be sampled at given masses: take a model with "
                 "context_features and sample(context=), such as skhep_ml.generative.NormalizingFlow"

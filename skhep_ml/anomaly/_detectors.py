@@ -1,5 +1,6 @@
 """Detectors of rare events, around models that score how usual an event is."""
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -60,7 +61,7 @@ class _ScoreDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
             A contamination outside (0, 0.5], weights that sum to 0 or less or that the model does
             not take, or what the model refuses.
         """
-        if not 0 < self.contamination <= 0.5:
+        if not (isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5):
             msg = f"contamination must lie in (0, 0.5], got {self.contamination!r}"
             raise ValueError(msg)
         estimator = self._default_estimator(X) if self.estimator is None else self.estimator

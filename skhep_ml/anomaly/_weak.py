@@ -9,7 +9,7 @@ from sklearn.utils import ClassifierTags, Tags, _safe_indexing, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhep_ml._frames import refuse_repeated_columns
-from skhep_ml._validation import align_columns, check_event_weight
+from skhep_ml._validation import align_columns, check_event_id, check_event_weight
 from skhep_ml.anomaly._members import MemberClassifier
 from skhep_ml.anomaly._regions import (
     OUTSIDE,
@@ -121,6 +121,8 @@ class WeakClassifier(MetaEstimatorMixin, BaseEstimator):
         ValueError
             A mass that is no column or not finite, no other column, a region without events or
             whose weights sum to 0 or less, an empty fold, or what the models refuse.
+        TypeError
+            A classifier without probabilities, or a density that cannot be sampled at a mass.
 
         Warns
         -----
@@ -128,6 +130,12 @@ class WeakClassifier(MetaEstimatorMixin, BaseEstimator):
             Neither ``groups`` nor ``id_columns``: every prediction is the mean of all models.
         """
         check_count(self.n_members, "n_members")
+        if not hasattr(self._classifier(), "predict_proba"):
+            msg = (
+                f"estimator={self.estimator!r} has no predict_proba: take a classifier with "
+                "probabilities, or wrap it in CalibratedClassifierCV"
+            )
+            raise TypeError(msg)
         refuse_repeated_columns(X)
         X, position, groups = take_identifiers(X, self.mass, self.id_columns, groups)
         validate_data(self, X, skip_check_array=True)
@@ -143,6 +151,8 @@ class WeakClassifier(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(msg)
         regions = self._check_regions(mass)
         weight = check_event_weight(sample_weight, len(mass))
+        if groups is not None:
+            check_event_id(groups, len(mass))
         region, _ = check_populated(regions, mass, weight)
         fold_model = self._fold_model(X, position, regions)
         rows = np.flatnonzero(region != OUTSIDE)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from skorch import NeuralNet
+from skorch.history import History
 
 from skhep_ml._device import cuda_device_count
 from skhep_ml.export._persist_types import NETS
@@ -67,6 +68,7 @@ def _parameters(net: Any, path: str) -> dict[str, Any]:
     for name in ("module", "criterion"):
         recipe = getattr(parameters[name], "recipe", None)
         if isinstance(recipe, Recipe):
+            recipe.check()
             parameters[name] = recipe
         elif isinstance(parameters[name], torch.nn.Module):
             cls = type(parameters[name]).__name__
@@ -138,6 +140,9 @@ def build_net(
             except RuntimeError as error:
                 msg = f"its weights do not fit the {part} of the net ({_first_line(error)})"
                 raise ValueError(msg) from error
+    if not isinstance(slots["history"], History):
+        msg = "it holds a net without the history of its training"
+        raise ValueError(msg)
     net.history_ = slots["history"]
     net._params_to_validate = set(slots["changed"])
     return net

@@ -359,7 +359,7 @@ class EmptyFrame(StandIn):
         if library not in cls.LIBRARIES or any(kind.kind not in "biuf" for kind in kinds.values()):
             msg = f"it holds a DataFrame of {library!r} with columns that are no numbers"
             raise ValueError(msg)
-        make = import_extra(library).DataFrame
+        make = import_extra(library, extra="all").DataFrame
         return make({name: np.empty(0, kind) for name, kind in kinds.items()})
 
 

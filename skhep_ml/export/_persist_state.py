@@ -295,13 +295,8 @@ class StateWriter:
             msg = f"{path} is a DataFrame, which cannot be saved: keep an array"
             raise TypeError(msg)
         library = type(thing).__module__.partition(".")[0]
-        # numbers in types of a library's own are taken for objects, and sampled as float64
-        kinds = [np.asarray(thing[name]).dtype for name in thing.columns]
-        names = [
-            (self.copy(name, path), kind.name if kind.kind in "biuf" else "float64")
-            for name, kind in zip(thing.columns, kinds, strict=True)
-        ]
-        return EmptyFrame.of(library, names)
+        columns = [(self.copy(name, path), _kind_of(thing[name])) for name in thing.columns]
+        return EmptyFrame.of(library, columns)
 
     def _copy_neighbors(self, thing: Any, path: str) -> Any:
         _, _, _, _, leaf_size, *_, metric, weight = thing.__getstate__()
@@ -328,6 +323,15 @@ class StateWriter:
         return Net.of(
             kind, *parts, self.copy(slots, path), self.add("nets", "safetensors", weights)
         )
+
+
+def _kind_of(column: Any) -> str:
+    """Type of NumPy in which a column of a DataFrame without rows is sampled."""
+    stored = np.asarray(column).dtype
+    if stored.kind in "biuf":
+        return stored.name
+    # a type of the library's own
+    return "float32" if str(column.dtype).lower() == "float32" else "float64"
 
 
 def _is_step(thing: Any) -> bool:

@@ -48,6 +48,7 @@ _PARTS = {
     "skhep_ml.generative._domains.Periodic",
     "skhep_ml.generative._layout.Layout",
     "skhep_ml.generative._layout.Spec",
+    "skhep_ml.generative._recipe.Recipe",
     "skhep_ml.generative._vae.KLAnnealing",
     "skhep_ml.impute._interpolate.Curve",
     "skhep_ml.neural_network._penalties.Nuisance",

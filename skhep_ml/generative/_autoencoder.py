@@ -102,7 +102,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         What was recorded in each epoch.
     net_ : EventNet
         The trained net.
-    mean_, scale_ : ndarray of shape (n_features_in_,)
+    mean_, scale_ : ndarray of shape (n_features,)
         Mean and standard deviation, under abs(w), of the columns, the features of particles, or the
         channels of images; the net sees standardised values.
     n_features_in_ : int

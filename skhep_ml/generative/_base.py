@@ -19,6 +19,7 @@ from skhep_ml._validation import check_event_weight
 from skhep_ml.generative._domains import Columns, Conditions, integer_offsets
 from skhep_ml.generative._engine import GenerativeNet, GivenLoss
 from skhep_ml.generative._layout import Layout, Spec
+from skhep_ml.generative._recipe import Recipe
 from skhep_ml.generative._sizes import blocks, columns_of, make_sized
 from skhep_ml.neural_network._memory import evaluate
 from skhep_ml.neural_network._parameters import ALLOWED, check_parameter
@@ -121,9 +122,10 @@ class GenerativeEstimator(BaseEstimator):
         cuda = [torch.device(device)] if device.startswith("cuda") else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)
-            module = self._make_module(self.spec_)
+            module: Any = self._make_module(self.spec_)
             if self.spec_.kind == "cloud":
                 module = make_sized(module, latent, weight, self.spec_.n_context)
+        module.recipe = Recipe.of(self, self.spec_)
         self.net_ = self._make_net(module, device, seed)
         inputs = {"X": latent} if context is None else {"X": latent, "context": context}
         self.net_.fit(inputs, np.zeros(len(latent)), sample_weight=weight, groups=groups)
@@ -393,6 +395,11 @@ class DensityEstimator(GenerativeEstimator):
         ndarray of shape (n_events,)
             Logarithm of the density of the generated columns given those of the context, in units
             of the columns; of integer columns the probability. Outside the domains minus infinity.
+
+        Raises
+        ------
+        ValueError
+            Context outside its domain, NaN, or columns other than those of `fit`.
         """
         return self._score_samples(X)
 
@@ -412,11 +419,25 @@ class DensityEstimator(GenerativeEstimator):
         Returns
         -------
         float
-            Larger is better, so that searches select by it.
+            Larger is better, so that searches select by it. Minus infinity if an event whose weight
+            is not zero lies outside the domains.
+
+        Raises
+        ------
+        ValueError
+            Weights of the sum 0, or what ``score_samples`` refuses.
         """
         density = self.score_samples(X)
         weight = check_event_weight(sample_weight, len(density))
-        return float(np.average(density, weights=weight))
+        if weight is None:
+            return float(density.mean())
+        if weight.sum() == 0:
+            msg = "sample_weight has the sum 0, and no mean: check the signs"
+            raise ValueError(msg)
+        # impossible events are not made up for by a negative or vanishing weight
+        if np.isneginf(density[weight != 0]).any():
+            return -math.inf
+        return float(np.average(density[weight != 0], weights=weight[weight != 0]))
 
 
 # parameters that go to the engine as they are

@@ -302,6 +302,10 @@ def make_domain(value: Any, column: Any) -> Domain:
             return Periodic(float(limits[0]))
         if kind in ("", "integer") and numeric and len(limits) == 2:
             low, high = limits
+            whole = kind == "" or all(limit is None or limit == int(limit) for limit in limits)
+            if not whole:
+                msg = f"domains: the limits of {value!r} of column {column!r} are not whole numbers"
+                raise ValueError(msg)
             if low is None or high is None or low < high:
                 return interval(low, high) if kind == "" else Integer(low, high)
     msg = (
@@ -376,9 +380,16 @@ class Columns:
             domain.learn(x, w)
             # the middle stands for a value that is spread evenly
             z, _ = domain.forward(domain.spread(x, 0.5))
-            self.mean_[index] = np.average(z, weights=w)
-            variance = np.average((z - self.mean_[index]) ** 2, weights=w)
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                self.mean_[index] = np.average(z, weights=w)
+                variance = np.average((z - self.mean_[index]) ** 2, weights=w)
             self.scale_[index] = math.sqrt(variance) or 1.0
+            if not (math.isfinite(self.mean_[index]) and math.isfinite(self.scale_[index])):
+                msg = (
+                    f"column {self.names[index]!r} reaches {np.abs(x).max():g}, whose square is "
+                    "infinite: divide it by a unit"
+                )
+                raise ValueError(msg)
         return self
 
     def forward(

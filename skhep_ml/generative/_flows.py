@@ -62,9 +62,10 @@ class NormalizingFlow(DensityEstimator):
         Columns that condition and are not generated, by name or position; of Events the names of
         arrays.
     domains : dict, default=None
-        Boundaries of columns, by name or position: "positive"; (low, high) with None for an open
-        end; "periodic" or ("periodic", period) for angles; "integer" for counts, or ("integer",
-        low, high). See the user guide for the maps behind them.
+        Boundaries of columns, by name or position: "positive"; "nonnegative" where there are exact
+        zeros; (low, high) with None for an open end; "periodic" or ("periodic", period) for angles;
+        "integer" for counts, or ("integer", low, high). See the user guide for the maps behind
+        them.
     lr : float, default=1e-3
         Learning rate, the largest one where a schedule changes it.
     weight_decay : float, default=0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from skhep_ml._clouds import present_particles
-from skhep_ml._frames import column_positions, is_frame
+from skhep_ml._frames import _fits, column_positions, is_frame
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import align_columns
 from skhep_ml.events import Events
@@ -86,7 +88,7 @@ class Layout:
                 msg = (
                     f"context_features={context} names columns of a table, but X has shape "
                     f"{array.shape}: pass Events or a dict, such as {{'X': clouds, 'energy': "
-                    "energy}}, and the names of its arrays"
+                    "energy}, and the names of its arrays"
                 )
                 raise ValueError(msg)
             self.generated, self.context, self.n_context = list(range(_channels(array))), [], 0
@@ -176,9 +178,11 @@ class Layout:
             column = context[:, self.context.index(index)] if index in self.context else None
             column = table[:, index] if column is None else column
             dtype = getattr(template[name].dtype, "name", None) or str(template[name].dtype)
-            whole = np.asarray(template[name]).dtype.kind in "iu"
-            if whole and (column == np.floor(column)).all():
-                column = column.astype(np.asarray(template[name]).dtype)
+            stored = np.asarray(template[name]).dtype
+            with np.errstate(invalid="ignore"):  # too large for the type: floating point then
+                whole = stored.kind in "biu" and _fits(column, stored)
+            if whole:
+                column = column.astype(stored)
             elif dtype.lower() == "float32":
                 column = column.astype(np.float32)
             columns[name] = column
@@ -192,7 +196,7 @@ class Layout:
         ValueError
             Context that is missing, not asked for, or of another shape.
         """
-        if n is not None and (isinstance(n, bool) or int(n) != n or n < 1):
+        if n is not None and not _is_count(n):
             msg = f"n must be a positive integer, got {n!r}"
             raise ValueError(msg)
         if not self.context:
@@ -228,23 +232,35 @@ class Layout:
     def _context_table(self, given: Any) -> NDArray[np.float64]:
         """Context as (n_context,), or with a row for each event."""
         width = self.n_context
-        if _is_named(given):
-            missing = [name for name in self.context if name not in given]
+        names = self.context if self.form == "events" else [self.names[i] for i in self.context]
+        # a Series of pandas is a row where its index holds names, else a column
+        is_series = hasattr(given, "iloc") and given.ndim == 1
+        index = list(given.index) if is_series and self.form != "array" else []
+        is_row = any(name in index for name in names)
+        if _is_named(given) or is_row:
+            has = index or list(given)
+            missing = [name for name in names if name not in has]
             if missing:
-                msg = f"context lacks {missing}, but has {list(given)}"
+                msg = f"context lacks {missing}, but has {has}"
                 raise ValueError(msg)
-            parts = [np.asarray(given[name], dtype=np.float64) for name in self.context]
-            if all(part.ndim == 0 for part in parts):
+            parts = [_numbers(given[name]) for name in names]
+            lengths = {len(part) for part in parts if part.ndim}
+            if len(lengths) > 1:
+                msg = f"context has arrays of the lengths {sorted(lengths)}: give equal ones"
+                raise ValueError(msg)
+            if not lengths:
                 return np.array(parts)
-            return np.column_stack([part.reshape(len(part), -1) for part in parts])
+            n = lengths.pop()
+            return np.column_stack(
+                [part.reshape(n, -1) if part.ndim else np.full(n, part) for part in parts]
+            )
         if is_frame(given) and self.form != "events":
-            names = [self.names[i] for i in self.context]
             missing = [name for name in names if name not in given.columns]
             if missing:
                 msg = f"context lacks the columns {missing}, but has {list(given.columns)}"
                 raise ValueError(msg)
-            return np.column_stack([np.asarray(given[name], dtype=np.float64) for name in names])
-        table = np.asarray(unmasked(given), dtype=np.float64)
+            return np.column_stack([_numbers(given[name]) for name in names])
+        table = _numbers(unmasked(given))
         if table.ndim == 0:
             table = table.reshape(1)
         if table.ndim == 1 and width == 1 and len(table) != 1:
@@ -272,6 +288,10 @@ class Layout:
             msg = f"domains must be a dict of columns, or None, got {given!r}"
             raise ValueError(msg)
         generated, context = ([Domain() for _ in range(k)] for k in self._counts())
+        of_table = [c for c in domains if self.form != "events" or c not in self.context]
+        column_positions(
+            np.empty((0, len(self.names))), of_table, names=self.names, argument="domains"
+        )
         for column, value in domains.items():
             if self.form == "events" and column in self.context:
                 widths = [max(width, 1) for width in self.widths]
@@ -392,6 +412,19 @@ def refuse_partial(clouds: NDArray[Any]) -> None:
             "value, for example with MissingValueImputer, or make all of them NaN"
         )
         raise ValueError(msg)
+
+
+def _numbers(given: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"context holds more than numbers ({error})"
+        raise ValueError(msg) from error
+
+
+def _is_count(n: Any) -> bool:
+    real = isinstance(n, numbers.Real) and not isinstance(n, bool)
+    return real and 1 <= n < math.inf and n == math.floor(n)
 
 
 def _channels(array: NDArray[Any]) -> int:

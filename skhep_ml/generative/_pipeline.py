@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -72,18 +73,40 @@ def sample_pipeline(
             raise ValueError(msg)
     if context is not None and before:
         context = _through(before, model, context, n)
-    events = model.sample(n, context=context, random_state=random_state)
+    given = {} if context is None else {"context": context}  # densities of scikit-learn take none
+    events = model.sample(n, random_state=random_state, **given)
     for _, step in reversed(before):
         events = step.inverse_transform(events)
     names = getattr(before[0][1], "feature_names_in_", None) if before else None
     if names is not None and isinstance(events, np.ndarray):
-        events = import_extra("pandas", "root").DataFrame(events, columns=names)
+        events = _frame(model, events, names)
     return events
+
+
+def _frame(model: Any, table: NDArray[Any], names: Any) -> Any:
+    """Table as a DataFrame: of the kind that the model knows, otherwise of pandas."""
+    layout = getattr(model, "_layout", None)
+    template = None if layout is None else layout.template
+    if template is None:
+        return import_extra("pandas", "root").DataFrame(table, columns=names)
+    return type(template)(dict(zip(names, table.T, strict=True)))
 
 
 def _through(steps: list[tuple[str, Any]], model: Any, context: Any, n: int | None) -> Any:
     """Context after the steps, with all columns that they return and a row for each event."""
     first = steps[0][1]
+    names = getattr(first, "feature_names_in_", None)
+    if is_frame(context) and names is not None:
+        places = getattr(model, "context_indices_", ())
+        if set(names) <= set(context.columns):
+            context = context[list(names)]
+        elif first.n_features_in_ == model.n_features_in_:
+            asked = [names[place] for place in places]
+            missing = [name for name in asked if name not in context.columns]
+            if missing:
+                msg = f"context lacks the columns {missing}, but has {list(context.columns)}"
+                raise ValueError(msg)
+            context = np.column_stack([np.asarray(context[name], np.float64) for name in asked])
     if not is_frame(context):
         context = np.asarray(context, dtype=np.float64)
         n_context = len(getattr(model, "context_indices_", ()))
@@ -93,9 +116,8 @@ def _through(steps: list[tuple[str, Any]], model: Any, context: Any, n: int | No
             context = context[:, None]
         if context.shape[1] != first.n_features_in_:
             context = _with_all_columns(steps, model, context)
-        names = getattr(first, "feature_names_in_", None)
         if names is not None:
-            context = import_extra("pandas", "root").DataFrame(context, columns=names)
+            context = _frame(model, context, names)
     if n is not None and len(context) == 1:
         context = take_rows(context, np.zeros(n, dtype=np.intp))
     for _, step in steps:

@@ -20,6 +20,9 @@ from skhep_ml.reweighting._ratio import Ratio, Sample, fit_ratio
 from skhep_ml.weights._base import class_sums
 from skhep_ml.weights._refine import _project, _significantly_better
 
+#: Events of either sign for each fold, from which a classifier can learn where they are.
+_LEAST = 10
+
 
 class NeuralResampler(WeightedSampler):
     r"""Turn signed or uneven weights into positive ones and keep their statistical errors.
@@ -74,12 +77,13 @@ class NeuralResampler(WeightedSampler):
     Both are learned from weights that are never negative. :math:`E[|w| | x]` and V are ratios of
     the sample weighted with abs(w), or w squared, to the same sample counted, and constants where
     abs(w) is one; :math:`W = E[|w| | x] (1 - q)/(1 + q)` with q(x) the ratio of negative to
-    positive events, a constant unless the classifier does better by three standard errors on events
-    it did not see. W is shifted and clipped so that it is nowhere negative and the sum of each
-    class is kept. The sums after differ by the fluctuation of the draw, which is part of the
-    statistical error. Events of weight 0 are dropped. A classifier too smooth for the region where
-    weights cancel moves weight into it, by a few standard deviations in large samples: compare
-    sums of regions with those of the signed weights, and take a classifier that fits the sample.
+    positive events, a constant where there are fewer than ten of either for each fold, or
+    unless the classifier does better by three standard errors on events it did not see. W is
+    shifted and clipped so that it is nowhere negative and the sum of each class is kept. The
+    sums after differ by the fluctuation of the draw, which is part of the statistical error.
+    Events of weight 0 are dropped. A classifier too smooth for the region where weights cancel
+    moves weight into it, by a few standard deviations in large samples: compare sums of regions
+    with those of the signed weights, and take a classifier that fits the sample.
 
     References
     ----------
@@ -232,13 +236,15 @@ class NeuralResampler(WeightedSampler):
         """Mean sign under abs(w), at least 0, such that the sum of the class is kept."""
         weight, size = sample.weight, np.abs(sample.weight)
         positive = weight > 0
+        constant = np.full(len(weight), size[positive].sum() / size.sum())
+        if min(np.count_nonzero(positive), np.count_nonzero(~positive)) < _LEAST * self.n_splits:
+            return _project(2 * constant - 1, mean_size, float(weight.sum()))
         sides = (
             Sample(sample.X[side], size[side], sample.fold[side], sample.event[side])
             for side in (positive, ~positive)
         )
         odds = self._ratio(estimator, *sides)(sample.X, sample.fold)
         g = 1 / (1 + odds)
-        constant = np.full(len(g), size[positive].sum() / size.sum())
         if not _significantly_better(g, constant, positive, size):
             g = constant
         return _project(2 * g - 1, mean_size, float(weight.sum()))

@@ -21,6 +21,10 @@ DEFAULTS = {
 }
 
 
+# names of xgboost's own, beside those of its scikit-learn interface
+_ALIASES = {"alpha", "eta", "lambda", "min_split_loss", "nthread", "seed"}
+
+
 def check_bdt_params(given: Any) -> dict[str, Any]:
     """Parameters of the trees, those given in the place of the defaults.
 
@@ -95,6 +99,15 @@ def fit_levels(
     """
     import xgboost
 
+    unknown = set(params) - _ALIASES - set(xgboost.XGBRegressor().get_params()) | (
+        set(params) & {"objective"}
+    )
+    if unknown:  # xgboost would ignore them
+        msg = (
+            f"bdt_params has {sorted(unknown)[0]!r}, which is no parameter of boosted trees of "
+            "squared errors in xgboost"
+        )
+        raise ValueError(msg)
     rng = np.random.default_rng(seed)
     engine = {**params, "device": device, "tree_method": "hist", "verbosity": 0}
     n_rounds = int(engine.pop("n_estimators"))

@@ -14,8 +14,9 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skhep_ml._compat import routing_enabled
 from skhep_ml._routing import fit_param_path, last_model
-from skhep_ml._validation import check_event_weight
+from skhep_ml._validation import check_event_id, check_event_weight
 from skhep_ml.events import Events
+from skhep_ml.metrics._base import check_positive_sum
 from skhep_ml.weights._base import effective_sample_size
 from skhep_ml.weights._policies import check_policy, training_weights
 from skhep_ml.weights._request import request_weights
@@ -146,6 +147,8 @@ class GenerativeUnweighter(MetaEstimatorMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         model = self._model(seed)
         n_events = _num_samples(X)
+        if groups is not None:
+            check_event_id(groups, n_events)
         weight = check_event_weight(sample_weight, n_events)
         original = np.ones(n_events) if weight is None else weight
         given: dict[str, Any] = {} if groups is None else {"groups": groups}
@@ -231,10 +234,23 @@ class GenerativeUnweighter(MetaEstimatorMixin, BaseEstimator):
         -------
         float
             The mean, in nats.
+
+        Raises
+        ------
+        ValueError
+            Weights whose sum is not positive.
         """
         density = self.score_samples(X)
         weight = check_event_weight(sample_weight, len(density))
+        if weight is not None:
+            check_positive_sum(weight, "given")
         return float(np.average(density, weights=weight))
+
+    @property
+    def context_features(self) -> Any:
+        """Columns of the model that condition, None without any."""
+        model = last_model(getattr(self, "estimator_", self.estimator))
+        return getattr(model, "context_features", None)
 
     def _model(self, seed: int) -> Any:
         if self.estimator is None:

@@ -236,7 +236,8 @@ def shift_test(
         weights.append(weight)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     if estimator is None:
-        estimator = default_classifier(seed, n_jobs=n_jobs)
+        n_events = sum(table.n_events for table in tables)
+        estimator = default_classifier(seed, n_jobs=n_jobs, n_events=n_events)
     first, second = (
         np.column_stack([np.where(one.absent(column), np.nan, column) for column in one.columns()])
         for one in tables

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from skhep_ml._validation import check_event_id
 from skhep_ml.metrics._samples import check_samples
+
+#: Events of each sample for each fold: fewer would leave folds, or early stopping, without any.
+_LEAST_IN_FOLD = 10
 
 
 def two_sample_auc(
@@ -101,13 +105,25 @@ def two_sample_auc(
 
     n_splits = check_n_splits(n_splits)
     samples = check_samples(X1, X2, weight1, weight2, allow_missing=True)
+    first, second = samples.first, samples.second
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     if (groups1 is None) != (groups2 is None):
         msg = "give both groups1 and groups2, or none of them"
         raise ValueError(msg)
+    for number, (groups, table) in enumerate(((groups1, first), (groups2, second)), start=1):
+        if groups is not None:
+            check_event_id(groups, len(table))
+        if len(table) < _LEAST_IN_FOLD * n_splits:
+            msg = (
+                f"X{number} holds {len(table)} events, {_LEAST_IN_FOLD * n_splits} are needed for "
+                f"n_splits={n_splits} classifiers: draw more events"
+            )
+            raise ValueError(msg)
     if estimator is None:
-        estimator = default_classifier(seed, n_jobs=n_jobs)
-    first, second = samples.first, samples.second
+        estimator = default_classifier(seed, n_jobs=n_jobs, n_events=len(first) + len(second))
+    if not hasattr(estimator, "predict_proba"):
+        msg = f"estimator={estimator!r} has no predict_proba: take a probabilistic classifier"
+        raise ValueError(msg)
     fit, both = fit_two_samples(
         first,
         second,

@@ -12,7 +12,7 @@ from skhep_ml._clouds import present_particles
 from skhep_ml._frames import is_frame, numeric_columns, refuse_repeated_columns
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import check_event_weight
-from skhep_ml.events import Events
+from skhep_ml.events import Events, is_awkward
 from skhep_ml.metrics._base import check_positive_sum
 
 Array = NDArray[np.float64]
@@ -77,14 +77,20 @@ class Samples(NamedTuple):
         for k in range(n_replicas):
             rng = np.random.default_rng([seed, k])
             yield tuple(  # type: ignore[misc]
-                _normalised(weight * rng.poisson(1.0, len(weight)))
-                for weight in (self.weight1, self.weight2)
+                _normalised(weight * rng.poisson(1.0, len(weight)), number)
+                for number, weight in enumerate((self.weight1, self.weight2), start=1)
             )
 
 
-def _normalised(weight: Array) -> Array:
+def _normalised(weight: Array, number: int) -> Array:
     total = weight.sum()
-    return weight / total if total > 0 else np.full(len(weight), np.nan)
+    if not total > 0:
+        msg = (
+            f"X{number} has no positive sum of weights in a bootstrap replica: it is too small, or "
+            "its signs cancel too much, for an error; leave return_std out, or give more events"
+        )
+        raise ValueError(msg)
+    return weight / total
 
 
 def check_samples(
@@ -109,9 +115,10 @@ def check_samples(
     single = False
     for number, (X, given) in enumerate(((X1, weight1), (X2, weight2)), start=1):
         X = as_input(X)
-        if number == 2 and is_frame(X) and set(X.columns) == set(names[0]):
-            X = X[names[0]]
         table, its_names = event_features(X)
+        if number == 2 and its_names != names[0] and sorted(its_names) == sorted(names[0]):
+            table = table[:, [its_names.index(name) for name in names[0]]]
+            its_names = names[0]
         if not len(table):
             msg = f"X{number} holds no events"
             raise ValueError(msg)
@@ -155,7 +162,12 @@ def as_input(X: Any) -> Any:
     """Return lists as arrays and mappings as Events."""
     if isinstance(X, Events) or is_frame(X):
         return X
-    return Events(X) if isinstance(X, dict) else np.asarray(unmasked(X))
+    if isinstance(X, dict):
+        return Events(X)
+    if is_awkward(X):
+        msg = "X is an awkward array: pad it to a cloud, with skhep_ml.preprocessing.JaggedToPadded"
+        raise ValueError(msg)
+    return np.asarray(unmasked(X))
 
 
 def event_features(X: Any) -> tuple[Array, list[str]]:

@@ -216,7 +216,8 @@ def separation_power(
         their bins as both samples, their contents as weights and their edges as ``bins``.
     bins : int or array-like of shape (n_bins + 1,), default=50
         Edges, or a number of bins of equal width over the range of the first sample. Events beyond
-        the outermost edges count in the outermost bins.
+        the outermost edges count in the outermost bins. A feature that is constant in the first
+        sample has three bins: below, at and above its value.
     weight1, weight2 : array-like of shape (n_events,), default=None
         Event weights, of any sign; None counts events. Their sums do not matter.
     return_std : bool, default=False
@@ -278,7 +279,8 @@ class _BinnedPair:
     def __init__(self, first: Array, second: Array, edges: NDArray[np.float64] | int) -> None:
         if isinstance(edges, int):
             low, high = first.min(), first.max()
-            edges = np.linspace(low, high, edges + 1) if high > low else np.array([low, low + 1])
+            around = np.array([-np.inf, low, np.nextafter(low, np.inf), np.inf])
+            edges = np.linspace(low, high, edges + 1) if high > low else around
         self.n_bins = len(edges) - 1
         self.bins1, self.bins2 = (
             np.searchsorted(edges[1:-1], values, side="right") for values in (first, second)

@@ -537,11 +537,13 @@ def hashed_identifiers(groups: Any, table: NDArray[Any], name: str) -> NDArray[n
     return event_hash(np.column_stack(columns))
 
 
-def weights_before(original_weight: ArrayLike | None, n_events: int) -> NDArray[np.float64]:
+def weights_before(
+    given: ArrayLike | None, n_events: int, name: str = "original_weight"
+) -> NDArray[np.float64]:
     """Weights of events to reweight, ones for None; a chunk may hold events of weight 0 only."""
-    if original_weight is not None and not np.any(original_weight):
+    if given is not None and np.shape(given) == (n_events,) and not np.any(given):
         return np.zeros(n_events)
-    weight = check_event_weight(original_weight, n_events, name="original_weight")
+    weight = check_event_weight(given, n_events, name=name)
     return np.ones(n_events) if weight is None else weight
 
 

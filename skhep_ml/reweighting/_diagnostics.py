@@ -267,9 +267,10 @@ def reweighting_report(
     areas = [(np.nan, np.nan)] * 2
     if auc:
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        if estimator is None:
-            estimator = default_classifier(seed, n_jobs=n_jobs)
         tables = samples.original, samples.target
+        if estimator is None:
+            n_events = sum(map(len, tables))
+            estimator = default_classifier(seed, n_jobs=n_jobs, n_events=n_events)
         fold = two_sample_folds(*tables, groups, target_groups, n_splits)
         options = {"estimator": estimator, "fold": fold, "n_splits": n_splits}
         fits = (fit_two_samples(*one[:4], **options) for one in both)

@@ -16,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhep_ml._hashing import check_no_empty_fold, event_fold
 from skhep_ml._masks import unmasked
-from skhep_ml._routing import fit_param_path, last_model
-from skhep_ml._validation import align_columns, check_edges, check_event_weight
+from skhep_ml._routing import fit_param_path, last_model, splits_without_groups
+from skhep_ml._two_sample import least_leaf
+from skhep_ml._validation import align_columns, check_edges
 from skhep_ml.model_selection._split import check_n_splits
-from skhep_ml.reweighting._base import as_columns, hashed_identifiers
+from skhep_ml.reweighting._base import as_columns, hashed_identifiers, weights_before
 from skhep_ml.reweighting._ratio import NO_FOLD, Ratio, Sample, fit_ratio, product_of_ratios
 from skhep_ml.reweighting._unfolding_inputs import (
     Inputs,
@@ -259,10 +260,11 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
         SupportWarning
             More than 1% of the data outside the range of simulation in a feature.
         UserWarning
-            A classifier that stops early and takes no ``groups``.
+            A classifier that stops early and takes no ``groups``, or a search whose splitter takes
+            none.
         """
         self._check_params()
-        reco, truth = self._classifiers(0)
+        reco, truth = self._classifiers()
         inputs = self._check_inputs(
             (truth_sim, reco_sim, reco_data),
             (sim_weight, data_weight),
@@ -298,7 +300,8 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
         per_iteration: list[NDArray[np.float64]] | None = None,
     ) -> _Result:
         """Run all iterations on one set of weights."""
-        reco_model, truth_model = self._classifiers(seed)
+        n_events = int(inputs.both.sum()) + min(int(inputs.both.sum()), len(inputs.data))
+        reco_model, truth_model = self._classifiers(seed, n_events)
         n_models = self.n_splits or 1
         w_sim, w_data = self._train_weights(inputs, seed)
         fold_sim, fold_data = self._folds(inputs.event_sim), self._folds(inputs.event_data)
@@ -393,7 +396,7 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
 
     # --- checks ---------------------------------------------------------------------------------
 
-    def _classifiers(self, seed: int) -> tuple[Any, Any]:
+    def _classifiers(self, seed: int = 0, n_events: int | None = None) -> tuple[Any, Any]:
         """Return the unfitted models of reconstruction and truth."""
         reco = self.classifier_reco
         if reco is None:
@@ -404,7 +407,7 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
                 50,
                 max_depth=3,
                 learning_rate=0.2,
-                min_child_weight=50,
+                min_child_weight=least_leaf(50, n_events),
                 negative_weights=self.negative_weights,
                 n_jobs=self.n_jobs,
                 random_state=seed,
@@ -437,7 +440,7 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
             raise ValueError(msg)
 
     def _check_keep(self) -> None:
-        for model in self._classifiers(0):
+        for model in self._classifiers():
             if not hasattr(last_model(model), "negative_weights"):
                 msg = (
                     f"{type(last_model(model)).__name__} has no policy for negative weights, "
@@ -455,6 +458,13 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
                 f"{type(last_model(model)).__name__} stops early on rows held out at random, but "
                 "every event enters the truth step twice: with its copies on both sides it stops "
                 "too early; set early_stopping=False, or take a classifier with groups"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=3)
+        if splits_without_groups(model):
+            msg = (
+                f"{type(model).__name__} compares models on rows split at random, but every event "
+                "enters the truth step twice: with its copies on both sides the smoothest model "
+                "wins; give the search a splitter by groups, such as cv=EventNumberKFold(3)"
             )
             warnings.warn(msg, UserWarning, stacklevel=3)
 
@@ -589,9 +599,9 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
         X = unmasked(align_columns(self, as_columns(truth)))
         if len(X.shape) == 2:
             validate_data(self, X, skip_check_array=True, reset=False)
-        allow_nan = get_tags(self._classifiers(0)[1]).input_tags.allow_nan
+        allow_nan = get_tags(self._classifiers()[1]).input_tags.allow_nan
         table = self._features(X, "truth", np.ones(len(X), dtype=bool), allow_nan)
-        weight = check_event_weight(sim_weight, len(table), name="sim_weight")
+        weight = weights_before(sim_weight, len(table), "sim_weight")
         fold = None
         if groups is not None:
             if not self.identified_:
@@ -603,4 +613,4 @@ class OmniFold(MetaEstimatorMixin, UnfoldingEstimator):
             if self.n_splits is not None:
                 event = hashed_identifiers(groups, table, "groups")
                 fold = event_fold(event, self.n_splits, _KIND, self.salt)
-        return table, np.ones(len(table)) if weight is None else weight, fold
+        return table, weight, fold

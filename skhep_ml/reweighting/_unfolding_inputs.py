@@ -164,14 +164,15 @@ class UnfoldingEstimator(SampleEstimator):
         absent = np.isnan(flat[:, 0])
         absent[absent] = np.isnan(flat[absent]).all(axis=1)
         if absent.any():
-            remedy = (
-                "remove them"
-                if name == "reco_data"
-                else f"pass_{name.removesuffix('_sim')}= says which events pass"
-            )
+            remedies = {
+                "truth_sim": "pass_truth= says which events pass",
+                "reco_sim": "pass_reco= says which events pass",
+                "reco_data": "remove them",
+                "truth": "give the events inside the truth selection only",
+            }
             msg = (
-                f"{name} is NaN in all features of {absent.sum()} events that pass, first in event "
-                f"{int(np.argmax(absent))}; {remedy}"
+                f"{name} is NaN in all features of {absent.sum()} events, first in event "
+                f"{int(np.argmax(absent))}; {remedies[name]}"
             )
             raise ValueError(msg)
         self._check_finite(table, columns, name, allow_nan=allow_nan or table.ndim > 2)

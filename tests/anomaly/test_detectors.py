@@ -99,6 +99,8 @@ def test_default_density_is_a_flow(table):
 def test_bad_input(table):
     with pytest.raises(ValueError, match=r"contamination must lie in \(0, 0.5\], got 0.7"):
         DensityDetector(GaussianMixture(), contamination=0.7).fit(table)
+    with pytest.raises(ValueError, match="got 'auto'"):
+        DensityDetector(GaussianMixture(), contamination="auto").fit(table)
     with pytest.raises(TypeError, match="has no score_samples"):
         DensityDetector(KNeighborsClassifier()).fit(table)
     with pytest.raises(ValueError, match="takes no sample_weight"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -277,6 +277,10 @@ def test_bad_input(events, kind):
         fit(mass="event")
     with pytest.raises(ValueError, match="n_members must be an integer of at least 1"):
         fit(n_members=0)
+    with pytest.raises(TypeError, match="has no predict_proba"):
+        fit(estimator=RidgeClassifier())
+    with pytest.raises(ValueError, match="groups has 5 entries, but there are 12000 events"):
+        kind(REGION, **{**options, "id_columns": None}).fit(X[["a", "m"]], groups=np.arange(5))
 
 
 def test_bad_density(events):
@@ -288,8 +292,12 @@ def test_bad_density(events):
 
     with pytest.raises(TypeError, match="cannot be sampled at given masses"):
         fit(density=LogisticRegression())
+    with pytest.raises(TypeError, match="cannot be sampled at given masses"):
+        fit(density=NormalAtMass)
     with pytest.raises(ValueError, match="oversampling must be a positive number"):
         fit(oversampling=0)
+    with pytest.raises(ValueError, match="oversampling must be a positive number, got '4'"):
+        fit(oversampling="4")
     with pytest.raises(ValueError, match='mass_model must be "kde" or "fit"'):
         fit(mass_model="guess")
     with pytest.raises(ValueError, match="give the centre-of-mass energy"):

@@ -45,6 +45,19 @@ def make_clouds():
     return clouds
 
 
+@pytest.fixture(autouse=True)
+def one_session_for_each_graph(monkeypatch):
+    """Make each session once: that takes longer than anything else, and graphs are asked often."""
+    make, made = ort.InferenceSession, {}
+
+    def session(content, *options, **providers):
+        if content not in made:
+            made[content] = make(content, *options, **providers)
+        return made[content]
+
+    monkeypatch.setattr(ort, "InferenceSession", session)
+
+
 CLOUDS = make_clouds()
 ENERGIES = np.where(np.arange(5) == 3, CLOUDS[:, :, 3:4] + 1000, CLOUDS)
 TARGET = np.arange(N) % 2

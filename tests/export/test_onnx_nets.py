@@ -1,5 +1,7 @@
 """Nets as ONNX graphs answer as the nets do: any batch, padding, empty events, members."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 import torch
@@ -70,12 +72,15 @@ def fitted(kind, params, make):
     return net.fit(X, y)
 
 
-def run(graph, **inputs):
+@lru_cache(maxsize=1)
+def session_of(content):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run(graph, **inputs):
+    session = session_of(graph.SerializeToString())
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, inputs), strict=True))
 

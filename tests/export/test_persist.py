@@ -65,7 +65,14 @@ pytest.importorskip("skops")
 pytest.importorskip("safetensors")
 from skhep_ml.export import load, read_manifest, save
 
-METHODS = ("predict", "predict_proba", "decision_function", "transform", "predict_weights")
+METHODS = (
+    "predict",
+    "predict_proba",
+    "decision_function",
+    "transform",
+    "predict_weights",
+    "score_samples",
+)
 
 
 def table_of(file, name="INSTANCES"):
@@ -94,10 +101,16 @@ def dense(values):
 def assert_same(model, loaded, X):
     assert type(loaded) is type(model)
     assert loaded.get_params(deep=False).keys() == model.get_params(deep=False).keys()
-    methods = [name for name in METHODS if hasattr(model, name)]
-    assert methods
-    for name in methods:
-        expected, got = (dense(getattr(m, name)(X)) for m in (model, loaded))
+    calls = {name: (X,) for name in METHODS if hasattr(model, name)}
+    if hasattr(model, "sample"):
+        calls["sample"] = (7,)
+        options = {"context": X[:7]} if getattr(model, "context_features", None) else {}
+    assert calls
+    for name, arguments in calls.items():
+        kwargs = {"random_state": 0, **options} if name == "sample" else {}
+        expected, got = (getattr(m, name)(*arguments, **kwargs) for m in (model, loaded))
+        assert type(got) is type(expected)
+        expected, got = dense(expected), dense(got)
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected)
 

@@ -607,6 +607,10 @@ def test_boosters_that_lead_nowhere(saved, folder):
     # in a process of its own: that the engine's reader survives is not ours to promise
     code = (
         "import sys\n"
+        "class NoTorch:\n"  # skops would import it, which takes longer than all the rest
+        "    def find_spec(name, *args):\n"
+        "        if name == 'torch': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NoTorch)\n"
         "from skhep_ml.export import load\n"
         "for path in sys.argv[1:]:\n"
         "    try: load(path)\n"

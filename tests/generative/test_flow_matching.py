@@ -253,6 +253,8 @@ def test_minibatch_transport_learns_and_refuses_what_would_bias_it():
         (FlowMatching, {"minibatch_transport": 1}, "minibatch_transport must be True or False"),
         (FlowMatching, {"method": "bdt", "n_levels": 10}, "n_levels=10: solver='midpoint' needs"),
         (FlowMatching, {"bdt_params": [1]}, "bdt_params must be a dict"),
+        (FlowMatching, {"method": "bdt", "bdt_params": {"depth": 3}}, "has 'depth', which is no"),
+        (FlowMatching, {"method": "bdt", "bdt_params": {"objective": "x"}}, "has 'objective'"),
         (Diffusion, {"noise_schedule": "sine"}, "noise_schedule must be one of"),
         (Diffusion, {"weighting": "snr"}, "weighting must be one of"),
         (Diffusion, {"eta": -0.5}, "eta must be a finite number of at least 0"),

@@ -154,6 +154,22 @@ def test_float32_and_whole_numbers_keep_their_type():
     assert NormalizingFlow(**SMALL).fit(X.astype(np.float64)).sample(3).dtype == np.float64
 
 
+def test_small_integers_do_not_turn_over():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "n": rng.poisson(100, 200).astype(np.uint8),
+            "tag": rng.random(200) < 0.5,
+            "x": rng.random(200),
+        }
+    )
+    model = NormalizingFlow(context_features=["n", "tag"], **{**SMALL, "max_epochs": 1}).fit(frame)
+    sample = model.sample(2, context=[200, 1], random_state=0)
+    assert list(sample.dtypes) == [np.uint8, bool, np.float64]
+    for n in (300.0, -1.0, 1e30, 0.5):
+        assert (model.sample(2, context=[n, 1], random_state=0)["n"] == n).all()
+
+
 def test_samples_are_reproducible_and_blocks_are_independent_of_their_number():
     X = np.random.default_rng(0).normal(size=(100, 1))
     model = NormalizingFlow("realnvp", **SMALL).fit(X)
@@ -220,6 +236,37 @@ def test_scores_are_weighted_with_signs(flow, frame):
     )
 
 
+def test_impossible_events_are_never_made_up_for(flow, frame):
+    few = frame.head(4).copy()
+    few.loc[0, "energy"] = -1.0
+    assert flow.score(few) == flow.score(few, sample_weight=[-1, 2, 1, 1]) == -np.inf
+    without = flow.score(few, sample_weight=[0, 2, 1, 1])
+    assert without == pytest.approx(flow.score(few[1:], sample_weight=[2, 1, 1]))
+    with pytest.raises(ValueError, match="sample_weight has the sum 0"):
+        flow.score(few, sample_weight=[1, -1, 1, -1])
+
+
+def test_contexts_by_name_need_no_order():
+    frame = make_frame(100)[["mass", "x", "phi"]]
+    model = NormalizingFlow(context_features=["mass", "phi"], **SMALL).fit(frame)
+    expected = model.sample(2, context=[2.0, 0.5], random_state=0)
+    for context in (
+        {"phi": 0.5, "mass": 2.0},
+        {"phi": [0.5, 0.5], "mass": 2.0},
+        pd.Series({"phi": 0.5, "mass": 2.0}),
+        pd.Series({"phi": 0.5, "x": 7.0, "mass": 2.0}),
+    ):
+        pd.testing.assert_frame_equal(model.sample(2, context=context, random_state=0), expected)
+    for context, message in (
+        ({"phi": 0.5}, r"context lacks \['mass'\]"),
+        (pd.Series({"phi": 0.5}), r"context lacks \['mass'\]"),
+        ({"phi": [0.5, 0.1], "mass": [1, 2, 3]}, r"lengths \[2, 3\]"),
+        ("heavy", "context holds more than numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.sample(context=context)
+
+
 def test_searches_select_by_density():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 2)) ** 3
@@ -257,6 +304,9 @@ def test_training_that_diverges_stops_with_finite_weights():
         ({"context_features": ["mass", "x", "energy", "phi", "n"]}, "none is left to generate"),
         ({"domains": ["positive"]}, "domains must be a dict"),
         ({"domains": {"pt": "positive"}}, "domains names 'pt', but the columns are"),
+        ({"domains": {"x": None}}, "None of column 'x' is no domain"),
+        ({"domains": {"x": (None, None), 1: (-9, None)}}, "names a column twice"),
+        ({"domains": {"n": ("integer", 0.5, 9)}}, "are not whole numbers"),
         ({"domains": {"x": "positive"}}, r"column 'x' is -?[\d.]+ in row \d+"),
         ({"device": "tpu"}, "device must be"),
     ],
@@ -274,6 +324,8 @@ def test_bad_events_are_refused(flow, frame):
     assert (constant.sample(3, context=1.0)["x"] == 1).all()
     with pytest.raises(ValueError, match=r"the weights sum to -400 \(400 of 400 are negative\)"):
         NormalizingFlow(**SMALL).fit(frame, sample_weight=-np.ones(400))
+    with pytest.raises(ValueError, match=r"column 'energy' reaches .*whose square is infinite"):
+        NormalizingFlow(**SMALL).fit(frame.assign(energy=1e200 * frame["energy"]))
     with pytest.raises(ValueError, match="399 entries"):
         NormalizingFlow(**SMALL).fit(frame, sample_weight=np.ones(399))
     with pytest.raises(ValueError, match="NaN"):
@@ -293,6 +345,8 @@ def test_bad_events_are_refused(flow, frame):
         (3, np.nan, "context is NaN or infinite in row 0"),
         (0, 1.0, "n must be a positive integer, got 0"),
         (2.5, 1.0, "n must be a positive integer"),
+        ([3], 1.0, "n must be a positive integer"),
+        (np.nan, 1.0, "n must be a positive integer"),
         (None, pd.DataFrame({"pt": [1.0]}), r"context lacks the columns \['mass'\]"),
     ],
 )

@@ -51,12 +51,12 @@ def test_samples_are_images_without_negative_cells(model):
     "model",
     [
         VAE(4, hidden=(8, 16), lr=1e-2, max_epochs=8),
-        FlowMatching(hidden=(8, 16), lr=5e-3, max_epochs=15, n_steps=4, ema_decay=0.98),
+        FlowMatching(hidden=(8, 16), lr=5e-3, max_epochs=12, n_steps=4, ema_decay=0.97),
     ],
     ids=lambda m: type(m).__name__,
 )
 def test_energies_empty_cells_and_profiles(model):
-    images, energy = make_images(800)
+    images, energy = make_images(700)
     model.set_params(
         context_features="energy",
         domains={0: "nonnegative", 1: "nonnegative"},

@@ -1,5 +1,6 @@
 """NeuralResampler: sums and errors of every region, imbalanced-learn's checks, bad input."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -52,6 +53,7 @@ class OracleSigns(ClassifierMixin, BaseEstimator):
 def radial_sums(X, weight, edges):
     """Sums of weights and of their squares around the centre of the signal."""
     radius = np.linalg.norm(X - 0.4, axis=1)
+    weight = np.broadcast_to(weight, len(X))
     return [np.histogram(radius, edges, weights=w)[0] for w in (weight, weight**2)]
 
 
@@ -67,9 +69,9 @@ def signal(n, seed, **options):
 def test_mean_and_error_of_every_region_with_the_oracle():
     """Pulls of the sums are of width 1, by the errors that the new weights show."""
     pulls, refined_pulls, ratio = [], [], []
+    expected = expected_sums() * 1500
     for seed in range(40):
         X, weight, truth = signal(1500, seed)
-        expected = radial_sums(*truth_sums(truth), EDGES)[0] * 1500
         resampler = NeuralResampler(OracleSigns(truth, 0.25), random_state=seed)
         new_X, _, new = resampler.fit_resample(X, sample_weight=weight)
         sums, squares = radial_sums(new_X, new, EDGES)
@@ -85,11 +87,12 @@ def test_mean_and_error_of_every_region_with_the_oracle():
     assert np.std(refined_pulls, axis=0)[0] > 2
 
 
-def truth_sums(truth, n=200_000):
-    """A large sample without weights, normalised to one."""
-    X, y = truth.sample_unsigned(n, random_state=99)
-    X = X[y == 1]
-    return X, np.full(len(X), 1 / len(X))
+@functools.cache
+def expected_sums():
+    """Sums of regions of one event, by a large sample without weights."""
+    truth = make_signed_events(10, 0.25, random_state=0).truth
+    X, y = truth.sample_unsigned(200_000, random_state=99)
+    return radial_sums(X[y == 1], 1 / np.sum(y == 1), EDGES)[0]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_learned_resampling_closes(estimator, limit):
     rows = events.target == 1
     sums, squares = radial_sums(X[y == 1], weight[y == 1], EDGES)
     before_squares = radial_sums(events.data[rows], events.weight[rows], EDGES)[1]
-    truth = radial_sums(*truth_sums(events.truth), EDGES)[0] * 10_000
+    truth = expected_sums() * 10_000
     assert (np.abs(sums - truth) / np.sqrt(squares) < limit).all()
     # few events of large weight where most cancels: the square itself fluctuates there
     np.testing.assert_allclose(squares[1:], before_squares[1:], rtol=0.2)
@@ -139,6 +142,14 @@ def test_random_signs_leave_the_shape():
     sign = weight.sum() / np.abs(weight).sum()
     assert len(new_X) == pytest.approx(len(X) * sign**2, rel=0.1)
     np.testing.assert_allclose(new, np.abs(weight[0]) / sign)
+
+
+def test_a_few_negative_weights_leave_the_shape():
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    weight = np.where(np.arange(400) < 3, -1.0, 1.0)
+    resampler = NeuralResampler(n_jobs=1, random_state=0)
+    assert resampler.fit_resample(X, sample_weight=weight)[2].sum() == pytest.approx(394, abs=15)
+    np.testing.assert_allclose(resampler.keep_probability_, (394 / 400) ** 2)
 
 
 def test_uneven_weights_are_learned():

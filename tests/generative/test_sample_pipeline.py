@@ -54,6 +54,24 @@ def test_frames_come_back_as_frames(output):
         np.testing.assert_allclose(sample["mass"], 95.0)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_columns_of_the_context_are_found_by_name(library):
+    frames = pytest.importorskip(library)
+    X = make_table()
+    frame = frames.DataFrame({"mass": X[:, 0], "energy": X[:, 1]})
+    model = make_pipeline(StandardScaler(), FlowMatching(context_features=["mass"], **SMALL))
+    model.set_output(transform=library).fit(frame)
+    given = frames.DataFrame({"other": [0.0], "energy": [1.0], "mass": [95.0]})
+    expected = sample_pipeline(model, 4, context=95.0, random_state=0)
+    assert type(expected) is frames.DataFrame
+    for context in (given, given[["mass"]], given[["energy", "mass"]]):
+        sample = sample_pipeline(model, 4, context=context, random_state=0)
+        np.testing.assert_allclose(sample["mass"], 95.0)
+        np.testing.assert_allclose(sample, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"context lacks the columns \['mass'\]"):
+        sample_pipeline(model, 4, context=given[["other"]])
+
+
 def test_steps_that_change_columns_need_whole_events():
     X = np.column_stack([make_table(), make_table()[::-1]])
     model = make_pipeline(PCA(2), FlowMatching(context_features=[0], **SMALL)).fit(X)

@@ -143,3 +143,8 @@ def test_bad_input(signal):
         GenerativeUnweighter(GaussianMixture(), n_jobs=1).fit(X, sample_weight=weight)
     with pytest.raises(TypeError, match="it has no sample"):
         GenerativeUnweighter(make_pipeline(KernelDensity())).fit(X, sample_weight=weight)
+    with pytest.raises(ValueError, match="3 entries"):
+        density.fit(X, sample_weight=weight, groups=np.arange(3))
+    fitted = clone(density).fit(X)
+    with pytest.raises(ValueError, match="needs a positive sum"):
+        fitted.score(X[:2], sample_weight=[1.0, -1.0])

@@ -13,7 +13,7 @@ from skhep_ml.generative._vae import VariationalNet
 
 pd = pytest.importorskip("pandas")
 
-QUICK = {"max_epochs": 2, "hidden": (8,), "device": "cpu", "random_state": 0}
+QUICK = {"max_epochs": 2, "hidden": (8,), "batch_size": 32, "device": "cpu", "random_state": 0}
 COVARIANCE = np.array([[4.0, 1.5], [1.5, 1.0]])
 
 
@@ -64,7 +64,7 @@ def test_the_loss_is_the_evidence_lower_bound():
 
 
 def test_a_normal_distribution_is_learnt_in_units_of_the_columns():
-    X, T = make_gaussian(4000), make_gaussian(2000, 1)
+    X, T = make_gaussian(3000), make_gaussian(1000, 1)
     model = VAE(
         2, hidden=(16,), lr=2e-2, max_epochs=12, batch_size=128, device="cpu", random_state=0
     ).fit(X)
@@ -77,7 +77,7 @@ def test_a_normal_distribution_is_learnt_in_units_of_the_columns():
 
 def test_context_boundaries_and_frames():
     rng = np.random.default_rng(0)
-    mass = rng.uniform(1, 3, 1500)
+    mass = rng.uniform(1, 3, 1000)
     frame = pd.DataFrame({"energy": rng.gamma(20.0, mass / 20.0), "mass": mass})
     model = VAE(
         2,
@@ -95,7 +95,7 @@ def test_context_boundaries_and_frames():
     assert (low["energy"] > 0).all()
     assert low["energy"].mean() == pytest.approx(1.2, rel=0.1)
     assert high["energy"].mean() == pytest.approx(2.8, rel=0.1)
-    values = np.linspace(0.01, 8.0, 1500)
+    values = np.linspace(0.01, 8.0, 400)
     grid = pd.DataFrame({"energy": values, "mass": 2.0})
     density = np.exp(model.score_samples(grid))
     assert density.sum() * (values[1] - values[0]) == pytest.approx(1.0, abs=0.02)
@@ -108,7 +108,7 @@ def test_a_large_beta_empties_the_latent_variables():
     X = make_gaussian(500)
     spread = []
     for beta in (1.0, 100.0):
-        model = VAE(2, **{**QUICK, "max_epochs": 8}, lr=2e-2, beta=beta).fit(X)
+        model = VAE(2, **{**QUICK, "max_epochs": 6}, lr=2e-2, beta=beta).fit(X)
         z, _ = model._columns.forward(X)
         with torch.no_grad():
             mean, _ = model.net_.module_.encode(torch.from_numpy(z), None)
@@ -147,7 +147,9 @@ def test_signed_weights_give_the_signed_density():
     X = np.concatenate([rng.normal(0, 1, (1500, 1)), rng.normal(2, 0.5, (500, 1))])
     # the second component of opposite sign takes away a half of what it adds
     weight = np.where(np.arange(2000) < 1500, 1.0, np.where(np.arange(2000) % 2, 1.0, -1.0))
-    model = VAE(1, **{**QUICK, "max_epochs": 6}, negative_weights="pair").fit(X, None, weight)
+    model = VAE(1, **{**QUICK, "max_epochs": 4}, lr=5e-3, negative_weights="pair").fit(
+        X, None, weight
+    )
     assert abs(model.sample(4000, random_state=0).mean()) < 0.2
     with pytest.raises(ValueError, match="negative"):
         VAE(1, negative_weights="raise", **QUICK).fit(X, sample_weight=weight)

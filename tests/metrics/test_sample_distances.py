@@ -380,3 +380,36 @@ def test_features_of_events():
     assert_allclose(wasserstein_distance(events, other), [0, 1, 0, 1, 1])
     with pytest.raises(ValueError, match=r"'met'.* missing in X2, \['ht'\]"):
         wasserstein_distance(events, {"jets": np.ones((3, 2, 1)), "ht": np.zeros(3)})
+
+
+def test_features_in_any_order():
+    first, second = two_samples(50)
+    expected = wasserstein_distance(first, second)
+    names = (1, 2, 0)
+    frames = pd.DataFrame(first), pd.DataFrame(second)[list(names)]
+    assert_allclose(wasserstein_distance(*frames), expected)
+    inputs = [
+        {f"in{k}": table[:, k] for k in order}
+        for table, order in ((first, range(3)), (second, names))
+    ]
+    assert_allclose(wasserstein_distance(*inputs), expected)
+
+
+def test_separation_power_from_a_constant_feature():
+    constant = np.full(40, 5.0)
+    assert separation_power(constant, np.full(10, 5.0)) == pytest.approx(0)
+    assert separation_power(constant, np.linspace(0, 9, 30)) == pytest.approx(1)
+    assert separation_power(constant, [5.0, 7.0], bins=3) == pytest.approx(1 / 3)
+
+
+def test_errors_of_too_few_events():
+    with pytest.raises(
+        ValueError, match="X1 has no positive sum of weights in a bootstrap replica"
+    ):
+        wasserstein_distance([1.0], [2.0, 3.0], return_std=True)
+
+
+def test_awkward_arrays_are_refused():
+    ak = pytest.importorskip("awkward")
+    with pytest.raises(ValueError, match="JaggedToPadded"):
+        wasserstein_distance(*[{"pt": ak.Array([[1.0, 2.0], [3.0]])}] * 2)

@@ -7,7 +7,7 @@ import sklearn
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.neighbors import KernelDensity, KNeighborsClassifier
@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skhep_ml.ensemble import BDTClassifier
 from skhep_ml.events import Events
-from skhep_ml.generative import FlowMatching, sample_pipeline
+from skhep_ml.generative import FlowMatching, GenerativeUnweighter, sample_pipeline
 from skhep_ml.metrics import (
     frechet_distance_scorer,
     kernel_distance_scorer,
@@ -303,3 +303,37 @@ def test_models_that_cannot_be_sampled():
     unknown = clone(wasserstein_scorer()).set_params(metric="w2")
     with pytest.raises(ValueError, match="metric='w2': choose one of"):
         unknown(Smearing().fit(X), X)
+
+
+@pytest.mark.parametrize("n_events", [25, 100])
+def test_default_classifier_learns_from_small_samples(n_events):
+    X = np.random.default_rng(0).normal(size=(2, n_events, 2))
+    assert two_sample_auc(X[0], X[1] + 5, n_jobs=1) > 0.85
+    auc, std = two_sample_auc(X[0], X[1], n_jobs=1, return_std=True)
+    assert abs(auc - 0.5) < 3 * std
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"X1": np.zeros((3, 2))}, "X1 holds 3 events, 20 are needed"),
+        ({"groups1": np.arange(5), "groups2": np.arange(40)}, "5 entries, but there are 40"),
+        ({"estimator": LinearRegression()}, "LinearRegression.*has no predict_proba"),
+    ],
+)
+def test_area_says_what_is_missing(changes, message):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.raises(ValueError, match=message):
+        two_sample_auc(**{"X1": X, "X2": X, **changes})
+
+
+def test_densities_of_scikit_learn_behind_a_step_and_context_behind_a_wrapper():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    scorer = wasserstein_scorer()
+    model = make_pipeline(StandardScaler(), KernelDensity(bandwidth=0.1)).fit(X)
+    assert_allclose(scorer(model, X), scorer(KernelDensity(bandwidth=0.1).fit(X), X), atol=0.1)
+    flow = FlowMatching(
+        context_features=[0], hidden=(8,), max_epochs=1, device="cpu", random_state=0
+    )
+    wrapped = GenerativeUnweighter(flow, random_state=0).fit(X)
+    assert scorer(wrapped, X) == scorer(wrapped.estimator_, X)

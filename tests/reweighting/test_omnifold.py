@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 from sklearn.svm import LinearSVC
@@ -25,6 +26,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from skhep_ml.datasets import make_unfolding_toy
 from skhep_ml.ensemble import BDTClassifier
 from skhep_ml.exceptions import SupportWarning
+from skhep_ml.model_selection import EventNumberKFold
 from skhep_ml.reweighting import OmniFold
 
 
@@ -340,6 +342,9 @@ def test_other_events(toy):
     weights = np.linspace(-1, 2, len(truth))
     mean = model.predict_weights(truth, weights)
     assert (np.sign(mean) == np.sign(weights)).all()
+    assert not model.predict_weights(truth[:3], np.zeros(3)).any()
+    with pytest.raises(ValueError, match="give the events inside the truth selection only"):
+        model.predict_weights(toy.truth_sim)
     swapped = truth[["width", "pt", "mass"]]
     np.testing.assert_array_equal(model.predict_weights(swapped, weights), mean)
     np.testing.assert_allclose(
@@ -396,7 +401,7 @@ def test_clouds():
 
     n_sim, n_data = rng.integers(2, 8, 1000), rng.integers(4, 10, 1000)
     sim = cloud(n_sim)
-    with pytest.raises(ValueError, match="NaN in all features of 1 events that pass"):
+    with pytest.raises(ValueError, match="NaN in all features of 1 events"):
         OmniFold(Multiplicity()).fit(
             sim, np.where(np.arange(1000)[:, None, None] == 3, np.nan, sim), sim
         )
@@ -506,9 +511,7 @@ def test_bad_events(toy):
         refused(f"Input {name} contains infinity in 1 of .* event {row}", **{name: broken})
     broken = toy.reco_data.copy()
     broken.iloc[5] = np.nan
-    refused(
-        "reco_data is NaN in all features of 1 events that pass, first in event 5", reco_data=broken
-    )
+    refused("reco_data is NaN in all features of 1 events, first in event 5", reco_data=broken)
     refused("sim_weight has 3 entries", sim_weight=np.ones(3))
     refused("data_weight has 3 entries", data_weight=np.ones(3))
     refused("sim_weight sums to -", sim_weight=-np.ones(n_sim))
@@ -566,6 +569,27 @@ def test_warnings(toy):
     with pytest.warns(UserWarning, match="stops early on rows held out at random") as record:
         OmniFold(QUADRATIC, stopping, n_iterations=1).fit(**arguments(toy))
     assert record[0].filename == __file__
+
+
+def test_search_needs_a_splitter_by_groups(toy):
+    def unfold(cv):
+        search = GridSearchCV(QUADRATIC, {"logisticregression__C": [1.0, 2.0]}, cv=cv)
+        return OmniFold(QUADRATIC, search, n_iterations=1, n_splits=None).fit(**arguments(toy))
+
+    with pytest.warns(UserWarning, match="GridSearchCV compares models on rows split at random"):
+        unfold(2)
+    plain = OmniFold(QUADRATIC, n_iterations=1, n_splits=None).fit(**arguments(toy))
+    np.testing.assert_allclose(unfold(EventNumberKFold(2)).weights_, plain.weights_, rtol=0.05)
+
+
+def test_default_classifier_learns_from_small_samples():
+    rng = np.random.default_rng(0)
+    truth, true = rng.normal(size=150), rng.normal(1.5, size=150)
+    reco, data = (values + 0.1 * rng.normal(size=150) for values in (truth, true))
+    # no event of data may lie where there is no simulation
+    data = np.clip(data, reco.min(), reco.max())
+    model = OmniFold(n_iterations=2, n_jobs=1, random_state=0).fit(truth, reco, data)
+    assert np.average(truth, weights=model.weights_) > 0.7
 
 
 def test_too_few_events_for_replicas():
