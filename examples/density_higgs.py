@@ -28,7 +28,7 @@ train, test = train[::2], test[::4]  # a short run: all events and more epochs d
 
 # thresholds of the selection, a transverse mass from 0, counts and angles
 flow = NormalizingFlow(
-    n_transforms=3,
+    n_transforms=2,
     hidden=(64, 64),
     context_features=["signal"],
     domains={
@@ -41,8 +41,8 @@ flow = NormalizingFlow(
         "n_jets": "integer",
         "met_phi": "periodic",
     },
-    lr=4e-3,
-    max_epochs=5,
+    lr=1e-2,
+    max_epochs=6,
     device="cpu",
     random_state=0,
 )

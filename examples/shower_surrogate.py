@@ -99,7 +99,7 @@ def timed(function, *arguments):
     return result, time.perf_counter() - start
 
 
-n_showers = int(sys.argv[2]) if len(sys.argv) > 2 else 1500
+n_showers = int(sys.argv[2]) if len(sys.argv) > 2 else 5000
 train, test = simulate(n_showers, 0), simulate(min(n_showers, 3000), 1)
 surrogate, seconds = timed(Surrogate().fit, train.data, train.energy)
 print(f"{n_showers} showers learnt in {seconds:.0f} s")
