@@ -42,7 +42,7 @@ flow = NormalizingFlow(
         "met_phi": "periodic",
     },
     lr=1e-2,
-    max_epochs=6,
+    max_epochs=5,
     device="cpu",
     random_state=0,
 )
@@ -97,4 +97,4 @@ for ax, table, w, title in (
     ax.set_xticklabels([*columns, "met_phi"], rotation=90, fontsize=7)
     ax.set_yticklabels([*columns, "met_phi"] if title == "events" else [], fontsize=7)
 figure.colorbar(image, ax=axes[1, 3:])
-figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "density_higgs.png", dpi=120)
+figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "density_higgs.png", dpi=100)

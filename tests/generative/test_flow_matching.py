@@ -7,6 +7,7 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 
+from skhep_ml.exceptions import DivergenceWarning
 from skhep_ml.generative import Diffusion, FlowMatching
 from skhep_ml.generative._diffusion import SCHEDULES, WEIGHTINGS, loss_factors, noise_angle
 from skhep_ml.generative._flow_matching import _partners
@@ -221,6 +222,17 @@ def test_trees_have_no_density_and_refuse_kept_signs(model):
         clone(model).set_params(negative_weights="keep").fit(X, sample_weight=weight)
     with pytest.raises(ValueError, match="method='bdt' generates tables, X is a cloud"):
         clone(model).fit(np.random.default_rng(0).normal(size=(20, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    "model", [FlowMatching(**NET), Diffusion(**NET)], ids=lambda m: type(m).__name__
+)
+def test_training_that_diverges_stops_with_finite_weights(model):
+    model = clone(model).set_params(lr=1e12, max_grad_norm=None)
+    with pytest.warns(DivergenceWarning, match="stopped with the last weights"):
+        model.fit(correlated(200))
+    assert len(model.history_) < 3
+    assert np.isfinite(model.sample(10, random_state=0)).all()
 
 
 def test_networks_score_and_searches_use_it():
