@@ -52,12 +52,12 @@ def models(toy):
     return {
         "truth": Truth(toy.truth),
         "GaussianMixture(20)": Mixture(20, random_state=0),
-        "NormalizingFlow()": NormalizingFlow(lr=2e-3, max_epochs=20, **common),
+        "NormalizingFlow()": NormalizingFlow(lr=2e-3, max_epochs=15, **common),
         "NormalizingFlow(coupling=True)": NormalizingFlow(
             coupling=True, n_transforms=6, lr=2e-3, max_epochs=20, **common
         ),
         "NormalizingFlow('maf')": NormalizingFlow(
-            "maf", n_transforms=8, lr=2e-3, max_epochs=20, **common
+            "maf", n_transforms=8, hidden=(128, 128), lr=2e-3, max_epochs=20, **common
         ),
         "NormalizingFlow('realnvp')": NormalizingFlow(
             "realnvp", n_transforms=12, lr=2e-3, max_epochs=20, **common

@@ -22,6 +22,8 @@ class _ScoreDetector(OutlierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base of the detectors; subclasses give the default estimator."""
 
     __metadata_request__fit = {"sample_weight": True, "groups": True}
+    estimator_: Any
+    offset_: float
 
     def __init__(self, estimator: Any = None, *, contamination: float = 0.1) -> None:
         self.estimator = estimator

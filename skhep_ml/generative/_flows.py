@@ -48,9 +48,9 @@ class NormalizingFlow(DensityEstimator):
     kind : {"nsf", "maf", "realnvp"}, default="nsf"
         Map of a column given others: monotonic rational-quadratic splines (neural spline flow), or
         a shift and a factor, either autoregressive (MAF) or by halves (RealNVP).
-    n_transforms : int, default=4
+    n_transforms : int, default=3
         Maps one after the other.
-    hidden : tuple of int, default=(128, 128)
+    hidden : tuple of int, default=(64, 64)
         Nodes of the hidden layers of each map's network.
     n_bins : int, default=8
         Pieces of a spline; for "nsf".
@@ -73,7 +73,8 @@ class NormalizingFlow(DensityEstimator):
     schedule : str, default="cosine"
         Learning rate by epoch, as in `skhep_ml.neural_network.NetRegressor`.
     max_epochs : int, default=50
-        Passes over the events; an upper limit under early stopping.
+        Passes over the events; an upper limit under early stopping. Of more than some 10,000 events
+        15 are enough, and more begin to learn single events.
     batch_size : int or "auto", default=512
         Events in a training step; small batches take longer. "auto" is a power of two near n / 128.
     early_stopping : bool, default=False
@@ -169,8 +170,8 @@ class NormalizingFlow(DensityEstimator):
         self,
         kind: str = "nsf",
         *,
-        n_transforms: int = 4,
-        hidden: Sequence[int] = (128, 128),
+        n_transforms: int = 3,
+        hidden: Sequence[int] = (64, 64),
         n_bins: int = 8,
         coupling: bool = False,
         context_features: Any = None,
