@@ -147,7 +147,7 @@ NOT_TABLES = [
 ]
 
 # Objects that are no estimators: they have parameters, but nothing to fit.
-NOT_FITTED = {"EventScorer"}
+NOT_FITTED = {"EventScorer", "SampleScorer"}
 
 _DENSITY = (
     "weights are densities: they enter divided by their mean, so that weight 2 on every event is "
@@ -183,7 +183,7 @@ def expected_failures(estimator):
         return {dense: _BOOTSTRAP, sparse: _BOOTSTRAP}
     if isinstance(estimator, LogisticRegression) and estimator.weight_scale == "mean":
         return {dense: _DENSITY, sparse: _DENSITY}
-    if isinstance(estimator, (Autoencoder, AutoencoderDetector, NetClassifier, NetRegressor)):
+    if isinstance(estimator, (Autoencoder, NetClassifier, NetRegressor)):
         return {dense: _MINIBATCHES}
     if isinstance(estimator, ResampledClassifier):
         return {dense: _NEIGHBORS}

@@ -401,7 +401,7 @@ def test_random_search_over_the_own_space(folder):
 
 
 def test_a_model_that_cannot_be_kept_is_one_line(folder, capsys):
-    step = 'class = "KNeighborsClassifier"\nalgorithm = "kd_tree"'
+    step = 'class = "KNeighborsClassifier"\nalgorithm = "ball_tree"\nmetric = "canberra"'
     (folder / "a.toml").write_text(with_model(step))
     assert main(["train", str(folder / "a.toml")]) == 2
     assert "this model cannot be kept in a file" in capsys.readouterr().err.splitlines()[-1]
