@@ -109,7 +109,7 @@ def replace_columns(
     for index, position in enumerate(positions):
         column = np.asarray(X[X.columns[position]])
         new = values[..., index]
-        if column.dtype.kind != "f" and not _fits(new, column.dtype):
+        if column.dtype.kind != "f" and not fits_type(new, column.dtype):
             column = column.astype(np.float64)
         column = np.array(column)
         column[rows] = new
@@ -134,7 +134,7 @@ def copy_columns(X: Any, source: Any, rows: Mapping[int, NDArray[np.intp]]) -> A
     return with_columns(X, taken)
 
 
-def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+def fits_type(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     """Whether a column of integers or booleans can hold the values as they are."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return False

@@ -80,16 +80,14 @@ def _run(analysis: Analysis, folder: Path, n_jobs: int | None, stage: Stages) ->
             scores = fold_scores(
                 model, events.data, events.target, scoring=analysis.scoring, **given
             )
-        except Exception:
+            numbers = {
+                name: {"pooled": float(one.pooled), "error": float(one.pooled_error)}
+                for name, one in scores.items()
+            }
+            kept["scores"] = numbers
+        finally:
             # a metric that a small fold cannot have takes no trained model away
             save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
-            raise
-        numbers = {
-            name: {"pooled": float(one.pooled), "error": float(one.pooled_error)}
-            for name, one in scores.items()
-        }
-        kept["scores"] = numbers
-        save(model, folder / MODEL, metrics=kept, event_id=events.event_number)
         write_file(folder / SCORES, json.dumps(numbers, indent=1) + "\n")
     # what is most likely to fail comes last
     if analysis.scores != "none":

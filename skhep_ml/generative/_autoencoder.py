@@ -18,6 +18,7 @@ from skhep_ml.generative._autoencoder_net import AutoencoderNet
 from skhep_ml.generative._engine import GenerativeNet, GivenLoss
 from skhep_ml.generative._layout import refuse_partial
 from skhep_ml.generative._modules import hidden_widths
+from skhep_ml.generative._score import mean_score
 from skhep_ml.generative._sizes import blocks
 from skhep_ml.neural_network._inputs import KINDS, check_inputs
 from skhep_ml.neural_network._parameters import check_parameter
@@ -407,14 +408,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ValueError
             Weights that sum to nothing or less.
         """
-        error = self.score_samples(X)
-        weight = check_event_weight(sample_weight, len(error))
-        if weight is None:
-            return float(error.mean())
-        if weight.sum() <= 0:
-            msg = f"sample_weight sums to {weight.sum():.6g}: a mean needs a positive sum"
-            raise ValueError(msg)
-        return float(np.average(error, weights=weight))
+        return mean_score(self.score_samples(X), sample_weight)
 
     def _apply(self, function: Any, array: NDArray[np.float32]) -> NDArray[np.float32]:
         """Apply a part of the module in batches."""

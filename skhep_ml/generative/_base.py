@@ -20,6 +20,7 @@ from skhep_ml.generative._domains import Columns, Conditions, integer_offsets
 from skhep_ml.generative._engine import GenerativeNet, GivenLoss
 from skhep_ml.generative._layout import Layout, Spec
 from skhep_ml.generative._recipe import Recipe
+from skhep_ml.generative._score import mean_score
 from skhep_ml.generative._sizes import blocks, columns_of, make_sized
 from skhep_ml.neural_network._memory import evaluate
 from skhep_ml.neural_network._parameters import ALLOWED, check_parameter
@@ -425,19 +426,9 @@ class DensityEstimator(GenerativeEstimator):
         Raises
         ------
         ValueError
-            Weights of the sum 0, or what ``score_samples`` refuses.
+            Weights whose sum is not positive, or what ``score_samples`` refuses.
         """
-        density = self.score_samples(X)
-        weight = check_event_weight(sample_weight, len(density))
-        if weight is None:
-            return float(density.mean())
-        if weight.sum() == 0:
-            msg = "sample_weight has the sum 0, and no mean: check the signs"
-            raise ValueError(msg)
-        # impossible events are not made up for by a negative or vanishing weight
-        if np.isneginf(density[weight != 0]).any():
-            return -math.inf
-        return float(np.average(density[weight != 0], weights=weight[weight != 0]))
+        return mean_score(self.score_samples(X), sample_weight)
 
 
 # parameters that go to the engine as they are

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
 from typing import Any
-
-
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Refuse a value that is none of the choices."""
-    if not isinstance(value, str) or value not in choices:
-        msg = f"{name} must be one of {tuple(choices)}, got {value!r}"
-        raise ValueError(msg)
 
 
 def check_count(name: str, value: Any, *, least: int = 1) -> None:
@@ -28,12 +20,4 @@ def check_number(name: str, value: Any, *, least: float = 0.0, above: bool = Fal
     if not real or not math.isfinite(value) or value < least or (above and value == least):
         words = "above" if above else "of at least"
         msg = f"{name} must be a finite number {words} {least:g}, got {value!r}"
-        raise ValueError(msg)
-
-
-def check_widths(name: str, value: Any) -> None:
-    """Refuse anything but a non-empty sequence of positive integers."""
-    good = isinstance(value, (tuple, list)) and len(value) > 0
-    if not good or not all(isinstance(k, numbers.Integral) and int(k) > 0 for k in value):
-        msg = f"{name} must be a tuple of positive numbers of nodes, got {value!r}"
         raise ValueError(msg)

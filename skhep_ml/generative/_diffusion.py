@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skhep_ml.generative._checks import check_choice, check_count, check_number
+from skhep_ml.generative._checks import check_count, check_number
 from skhep_ml.generative._layout import Spec
 from skhep_ml.generative._networks import draw, make_network, per_event, squared_distance
 from skhep_ml.generative._noise_to_events import NoiseToEvents
+from skhep_ml.neural_network.modules._checks import check_choice
 
 SCHEDULES = ("cosine", "linear")
 WEIGHTINGS = ("noise", "velocity", "min_snr", "likelihood")

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from skhep_ml.generative._checks import check_choice
 from skhep_ml.generative._layout import Spec
 from skhep_ml.generative._networks import draw, make_network, per_event, squared_distance
 from skhep_ml.generative._noise_to_events import NoiseToEvents
 from skhep_ml.generative._ode import SOLVERS, even_times, integrate
+from skhep_ml.neural_network.modules._checks import check_choice
 
 
 class VelocityModule(nn.Module):

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from skhep_ml._extras import import_extra
 from skhep_ml.generative._base import DensityEstimator
-from skhep_ml.generative._checks import check_choice, check_count, check_widths
+from skhep_ml.generative._checks import check_count
 from skhep_ml.generative._layout import Spec
+from skhep_ml.neural_network.modules._checks import check_choice, check_widths
 
 
 class FlowModule(nn.Module):
@@ -227,7 +228,7 @@ class NormalizingFlow(DensityEstimator):
         check_choice("kind", self.kind, ("nsf", "maf", "realnvp"))
         check_count("n_transforms", self.n_transforms)
         check_count("n_bins", self.n_bins, least=2)
-        check_widths("hidden", self.hidden)
+        check_widths(self, hidden=self.hidden, empty=False)
 
     def _make_module(self, spec: Spec) -> nn.Module:
         flows = import_extra("zuko.flows", "generative")

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from skhep_ml.generative._adversarial import LOSSES, AdversarialModule, AdversarialNet
 from skhep_ml.generative._base import GenerativeEstimator
-from skhep_ml.generative._checks import check_choice, check_count, check_number
+from skhep_ml.generative._checks import check_count, check_number
 from skhep_ml.generative._engine import GenerativeNet
 from skhep_ml.generative._layout import Spec
 from skhep_ml.generative._modules import hidden_widths
+from skhep_ml.neural_network.modules._checks import check_choice
 
 # steps of the critic for one of the generator
 _N_CRITIC = {"wasserstein": 2, "classic": 1}

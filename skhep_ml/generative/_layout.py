@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from skhep_ml._clouds import present_particles
-from skhep_ml._frames import _fits, column_positions, is_frame
+from skhep_ml._frames import column_positions, fits_type, is_frame
 from skhep_ml._masks import unmasked
 from skhep_ml._validation import align_columns
 from skhep_ml.events import Events
@@ -180,7 +180,7 @@ class Layout:
             dtype = getattr(template[name].dtype, "name", None) or str(template[name].dtype)
             stored = np.asarray(template[name]).dtype
             with np.errstate(invalid="ignore"):  # too large for the type: floating point then
-                whole = stored.kind in "biu" and _fits(column, stored)
+                whole = stored.kind in "biu" and fits_type(column, stored)
             if whole:
                 column = column.astype(stored)
             elif dtype.lower() == "float32":

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from skhep_ml._device import resolve_device
 from skhep_ml.generative._base import DensityEstimator
-from skhep_ml.generative._checks import check_choice, check_count, check_widths
+from skhep_ml.generative._checks import check_count
 from skhep_ml.generative._ode import even_times, integrate, with_divergence
 from skhep_ml.generative._trees import check_bdt_params, fit_levels, predict_level, tree_weights
+from skhep_ml.neural_network.modules._checks import check_choice, check_widths
 
 # rows of a table whose hidden layers fit into the cache of a core, which is a third faster
 _CACHED = 1024
@@ -45,7 +46,7 @@ class NoiseToEvents(DensityEstimator):
         check_count("n_noise", self.n_noise)
         check_bdt_params(self.bdt_params)
         if self.hidden is not None:
-            check_widths("hidden", self.hidden)
+            check_widths(self, hidden=self.hidden, empty=False)
 
     # --- what a model says ------------------------------------------------------------------------
 

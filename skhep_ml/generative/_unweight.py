@@ -16,7 +16,7 @@ from skhep_ml._compat import routing_enabled
 from skhep_ml._routing import fit_param_path, last_model
 from skhep_ml._validation import check_event_id, check_event_weight
 from skhep_ml.events import Events
-from skhep_ml.metrics._base import check_positive_sum
+from skhep_ml.generative._score import mean_score
 from skhep_ml.weights._base import effective_sample_size
 from skhep_ml.weights._policies import check_policy, training_weights
 from skhep_ml.weights._request import request_weights
@@ -233,18 +233,14 @@ class GenerativeUnweighter(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         float
-            The mean, in nats.
+            The mean, in nats; minus infinity if an event whose weight is not zero is impossible.
 
         Raises
         ------
         ValueError
             Weights whose sum is not positive.
         """
-        density = self.score_samples(X)
-        weight = check_event_weight(sample_weight, len(density))
-        if weight is not None:
-            check_positive_sum(weight, "given")
-        return float(np.average(density, weights=weight))
+        return mean_score(self.score_samples(X), sample_weight)
 
     @property
     def context_features(self) -> Any:

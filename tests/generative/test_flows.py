@@ -242,7 +242,9 @@ def test_impossible_events_are_never_made_up_for(flow, frame):
     assert flow.score(few) == flow.score(few, sample_weight=[-1, 2, 1, 1]) == -np.inf
     without = flow.score(few, sample_weight=[0, 2, 1, 1])
     assert without == pytest.approx(flow.score(few[1:], sample_weight=[2, 1, 1]))
-    with pytest.raises(ValueError, match="sample_weight has the sum 0"):
+    with pytest.raises(
+        ValueError, match="sample_weight has the sum 0: a mean needs a positive sum"
+    ):
         flow.score(few, sample_weight=[1, -1, 1, -1])
 
 
@@ -293,10 +295,10 @@ def test_training_that_diverges_stops_with_finite_weights():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "glow"}, r"kind must be one of .*got 'glow'"),
+        ({"kind": "glow"}, "kind='glow' must be one of"),
         ({"n_transforms": 0}, "n_transforms must be an integer of at least 1, got 0"),
         ({"n_bins": 1}, "n_bins must be an integer of at least 2"),
-        ({"hidden": ()}, "hidden must be a tuple of positive numbers"),
+        ({"hidden": ()}, r"hidden=\(\) needs at least one layer"),
         ({"lr": -1.0}, "lr must be a positive number, got -1.0"),
         ({"negative_weights": "no"}, "negative_weights must be"),
         ({"context_features": ["pt"]}, r"context_features names 'pt', but the columns are"),

@@ -166,7 +166,7 @@ def test_training_that_diverges_keeps_finite_weights():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"loss": "hinge"}, "loss must be one of"),
+        ({"loss": "hinge"}, "loss='hinge' must be one of"),
         ({"n_latent": 0}, "n_latent"),
         ({"n_critic": 0}, "n_critic"),
         ({"gradient_penalty": -1.0}, "gradient_penalty"),

@@ -148,3 +148,14 @@ def test_bad_input(signal):
     fitted = clone(density).fit(X)
     with pytest.raises(ValueError, match="needs a positive sum"):
         fitted.score(X[:2], sample_weight=[1.0, -1.0])
+
+
+def test_impossible_events_are_never_made_up_for():
+    X = np.random.default_rng(0).uniform(size=(200, 1))
+    model = GenerativeUnweighter(KernelDensity(kernel="tophat", bandwidth=0.3)).fit(X)
+    few = np.array([[9.0], [0.4], [0.5], [0.6]])
+    assert model.score(few) == model.score(few, sample_weight=[-1, 2, 1, 1]) == -np.inf
+    without = model.score(few, sample_weight=[0, 2, 1, 1])
+    assert without == pytest.approx(model.score(few[1:], sample_weight=[2, 1, 1]))
+    with pytest.raises(ValueError, match="sample_weight has the sum -2: a mean needs a positive"):
+        model.score(few, sample_weight=[1, -1, -1, -1])
